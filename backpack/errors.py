@@ -1,0 +1,160 @@
+"""Every way a request can fail, and the only map from a failure to a status and a message.
+
+BackpackError                500  the base class: never raised itself
+├── BadRequest               400  the request cannot be understood
+│   ├── BadKey               401  API key missing or wrong
+│   ├── BadLogin             401  e-mail or password wrong
+│   ├── Forbidden            403  not logged in, or not allowed
+│   ├── NotFound             404  nothing here, or nothing the caller may see
+│   ├── WrongMethod          405  the path exists, the method does not
+│   ├── TooLarge             413  body or document over its limit
+│   ├── Invalid              422  understood, but not acceptable
+│   │   └── Conflict         422  it exists already
+│   └── TooMany              429  slow down, `retry_after` seconds
+├── Unavailable              503  a part that is needed is away or overloaded
+├── TooSlow                  504  a query passed its deadline
+└── NoSpace                  507  the disk is full
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class BackpackError(Exception):
+    """A failure the client is told about.
+
+    `message` is shown to the client as it is; `code` is a stable word for programs;
+    `fields` maps names of request fields to what is wrong with each.
+    """
+
+    status = 500
+    code = "internal_error"
+    message = "Something went wrong on the server"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = message or type(self).message
+        self.code = code or type(self).code
+        self.fields = dict(fields) if fields else None
+        super().__init__(self.message)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers the answer must carry besides the usual ones."""
+        return {}
+
+
+class BadRequest(BackpackError):
+    status = 400
+    code = "bad_request"
+    message = "The request cannot be understood"
+
+
+class BadKey(BadRequest):
+    status = 401
+    code = "bad_key"
+    message = "Check your auth tokens"
+
+
+class BadLogin(BadRequest):
+    status = 401
+    code = "bad_login"
+    message = "Wrong email or password"
+
+
+class Forbidden(BadRequest):
+    status = 403
+    code = "forbidden"
+    message = "Unauthorized"
+
+
+class NotFound(BadRequest):
+    status = 404
+    code = "not_found"
+    message = "Not found"
+
+
+class WrongMethod(BadRequest):
+    """`allowed`: the methods that the path knows, for the `allow` header."""
+
+    status = 405
+    code = "wrong_method"
+    message = "This path does not know that method"
+
+    def __init__(self, message: str | None = None, *, allowed: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"allow": ", ".join(self.allowed)}
+
+
+class TooLarge(BadRequest):
+    status = 413
+    code = "too_large"
+    message = "Too large"
+
+
+class Invalid(BadRequest):
+    status = 422
+    code = "invalid"
+    message = "Not acceptable"
+
+
+class Conflict(Invalid):
+    code = "conflict"
+    message = "It exists already"
+
+
+class TooMany(BadRequest):
+    """`retry_after`: seconds until another try can succeed."""
+
+    status = 429
+    code = "too_many"
+    message = "Too many attempts, try again later"
+
+    def __init__(self, message: str | None = None, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": str(self.retry_after)}
+
+
+class Unavailable(BackpackError):
+    status = 503
+    code = "unavailable"
+    message = "Temporarily not available, try again"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": "1"}
+
+
+class TooSlow(BackpackError):
+    status = 504
+    code = "too_slow"
+    message = "The query took too long"
+
+
+class NoSpace(BackpackError):
+    status = 507
+    code = "no_space"
+    message = "The server has no space left"
+
+
+def body(exc: BackpackError) -> dict[str, Any]:
+    """What the client gets: `{"message", "code"}`, and `"fields"` where single fields are wrong."""
+    answer: dict[str, Any] = {"message": exc.message, "code": exc.code}
+    if exc.fields:
+        answer["fields"] = exc.fields
+    return answer

@@ -1,0 +1,82 @@
+"""The seam between Backpack and a database: what every store promises. No store knows a user or a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..documents import Document
+from ..queries import Filter, Query
+
+# Names of the collections that Backpack keeps for itself; no client can name them.
+INTERNAL = "_"
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A finished change: the encoded document before and after; `after` is None when it was deleted."""
+
+    before: bytes
+    after: bytes | None
+
+
+class Store(Protocol):
+    """One backpack's documents.
+
+    Collections are told apart by case. A name that starts with `_` is Backpack's own: such a
+    collection is made by its first insert and never listed. Documents come out as encoded JSON
+    objects (UTF-8 bytes), `_id` first, in the field order they were stored with.
+
+    Every write is durable when its call returns: it survives the end of the process. Writes are
+    atomic one by one. Reads see every write that returned before them.
+
+    Raises Unavailable when the database is out of reach, TooSlow when a query passes its deadline,
+    NoSpace when the disk is full; an engine's own errors never leave its module.
+    """
+
+    async def open(self) -> None:
+        """Make ready for use; to be called once, before anything else."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of files and connections."""
+
+    async def collections(self) -> list[str]:
+        """The names of the clients' collections in code point order, empty ones too."""
+
+    async def has_collection(self, name: str) -> bool:
+        """Whether a client's collection of that name exists; asked on most requests, so it is cheap."""
+
+    async def create_collection(self, name: str) -> bool:
+        """Make an empty collection; False when it was there already (also when another call won)."""
+
+    async def drop_collection(self, name: str) -> bool:
+        """Delete a collection with its documents; False when there was none."""
+
+    async def insert(self, collection: str, documents: Sequence[Document]) -> list[bytes]:
+        """Store new documents, each with its `_id`: all, or none.
+
+        Raises Conflict when an `_id` is taken, TooLarge when a document is over the limit.
+        """
+
+    async def get(self, collection: str, record_id: str) -> bytes | None:
+        """The document with that `_id`; None when there is none, or no such collection."""
+
+    async def find(self, collection: str, query: Query) -> list[bytes]:
+        """The documents that `query` asks for, in its order; ties, and all without a sort, by `_id`.
+
+        An unknown collection is an empty one. `query.fields` is the caller's business.
+        """
+
+    async def count(self, collection: str, filter: Filter) -> int:
+        """How many documents match."""
+
+    async def change(
+        self, collection: str, record_id: str, edit: Callable[[Document], Document | None]
+    ) -> Changed | None:
+        """Replace a document by `edit(document)`, or delete it where that is None, atomically.
+
+        `edit` may be called again when another writer came first, so it must be pure; it must not
+        change its argument nor `_id`. What it raises ends the call and nothing is changed. Returns
+        None when there is no such document. Raises TooLarge when the new document is over the limit.
+        """
