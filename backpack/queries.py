@@ -5,8 +5,12 @@ The filter language is a named subset of MongoDB's with MongoDB's semantics. Not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
+
+from .documents import Document
 
 # A filter is a tree of these. Paths are dotted; "" is the value itself (only below ElemMatch).
 
@@ -84,3 +88,74 @@ class ElemMatch:
 
 Node = And | Or | Not | Compare | In | Exists | Regex | Size | ElemMatch
 # $all is And of Compare(eq) or ElemMatch; an empty $all is Or(()).
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A checked filter: as a tree, and in MongoDB's own language.
+
+    Made only by `parse_filter`, `equals` and `both`.
+    """
+
+    tree: Node
+    source: dict[str, Any] = field(compare=False)
+
+    @cached_property
+    def matches(self) -> Callable[[Document], bool]:
+        """Whether a document matches, exactly as MongoDB has it; compiled at the first call."""
+        raise NotImplementedError
+
+
+EVERYTHING = Filter(And(()), {})
+
+
+def parse_filter(raw: object) -> Filter:
+    """`raw` as a filter; raises Invalid when it is none, saying what is wrong and where."""
+    raise NotImplementedError
+
+
+def equals(path: str, value: str) -> Filter:
+    """The filter for documents with `value` at `path`."""
+    return Filter(Compare(path, "eq", value), {path: {"$eq": value}})
+
+
+def both(one: Filter, other: Filter) -> Filter:
+    """The filter that matches what `one` and `other` match."""
+    if one.tree == EVERYTHING.tree:
+        return other
+    if other.tree == EVERYTHING.tree:
+        return one
+    return Filter(And((one.tree, other.tree)), {"$and": [one.source, other.source]})
+
+
+@dataclass(frozen=True)
+class Query:
+    """What part of a collection is wanted, in what order.
+
+    `sort`: (path, 1 or -1) pairs. `limit` is at least 1, None for all. `after` is the `_id` that
+    the answer starts behind; never together with `sort`. `fields`: paths, none for whole documents.
+    """
+
+    filter: Filter = EVERYTHING
+    sort: tuple[tuple[str, int], ...] = ()
+    skip: int = 0
+    limit: int | None = None
+    after: str | None = None
+    fields: tuple[str, ...] = ()
+    count: bool = False
+
+
+@lru_cache(maxsize=1024)
+def parse_url(query_string: str) -> Query:
+    """The query that a URL's query string asks for; raises Invalid, or BadRequest for bad JSON."""
+    raise NotImplementedError
+
+
+def order(documents: list[Document], sort: Sequence[tuple[str, int]]) -> list[Document]:
+    """`documents` by MongoDB's order of values, ties by `_id` ascending."""
+    raise NotImplementedError
+
+
+def project(document: Document, fields: tuple[str, ...]) -> Document:
+    """`document` with only `_id` and `fields`, as a MongoDB projection has it."""
+    raise NotImplementedError
