@@ -1,0 +1,319 @@
+"""Messages between the processes of one backpack: sent, listened to, replayed. What they mean is their senders' business."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from .errors import Unavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+Message = dict[str, Any]
+Listener = Callable[[str, Message], None]
+
+CAPACITY = 10_000  # messages that are held for replay
+
+_log = logging.getLogger(__name__)
+
+
+class Bus(Protocol):
+    """One backpack's messages, in one order for every process that has opened the bus.
+
+    A message is a JSON object sent on a topic (any text but the empty one). Each has a sequence
+    `seq`: an opaque string, to be handed back to `replay` and compared for equality only.
+    """
+
+    async def open(self) -> None:
+        """Start to deliver what is sent from now on; raises Unavailable when Redis is away."""
+
+    async def close(self) -> None:
+        """Stop delivering; no task is left, nor a connection of the bus's own."""
+
+    @property
+    def position(self) -> str:
+        """The `seq` of the message that was delivered here last: what a listener has seen so far."""
+
+    async def send(self, topic: str, message: Mapping[str, Any]) -> str:
+        """Store a message and return its `seq`; it is replayable when the call returns.
+
+        In one process it is delivered by then as well. Raises Unavailable when Redis is away or
+        does not answer in time; the message may have been stored all the same.
+        """
+
+    def listen(self, topic: str, listener: Listener) -> Callable[[], None]:
+        """Call `listener(seq, message)` for every message on `topic`: each once, in order, also
+        those sent here. Returns what ends it.
+
+        Listeners share the message and must not change it. One that raises is logged; the others
+        get the message none the less.
+        """
+
+    def listen_break(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener()` when messages may come late or be missing: what was kept on the
+        strength of them is void. Returns what ends it.
+
+        After a lost connection delivery goes on where it stopped. Should messages be gone by then,
+        the listener is called once more, just before delivery goes on.
+        """
+
+    async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
+        """`(seq, topic, message)` of every message after the one with the `seq` `after`, oldest first.
+
+        None when that one is no longer held, or never was: something may be missing. The last ones
+        may be still on their way to the listeners. Raises Unavailable as `send` does.
+        """
+
+
+class LocalBus:
+    """A bus for a single process: it delivers before `send` returns and holds messages in memory."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        # Another start of the process is another run: its messages are not those of this one.
+        self._run = f"{time.time_ns():x}"
+        self._count = 0
+        self._held: deque[tuple[str, str, Message]] = deque(maxlen=capacity)
+        self._listeners = _Listeners()
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+    @property
+    def position(self) -> str:
+        return f"{self._run}-{self._count}"
+
+    async def send(self, topic: str, message: Mapping[str, Any]) -> str:
+        self._count += 1
+        seq, own = self.position, dict(message)
+        self._held.append((seq, topic, own))
+        self._listeners.deliver(topic, seq, own)
+        return seq
+
+    def listen(self, topic: str, listener: Listener) -> Callable[[], None]:
+        return self._listeners.add(topic, listener)
+
+    def listen_break(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self._listeners.add_break(listener)
+
+    async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
+        run, _, digits = after.partition("-")
+        if run != self._run or not re.fullmatch("[0-9]{1,20}", digits):
+            return None
+        missed = self._count - int(digits)
+        if not 0 <= missed <= len(self._held):
+            return None
+        return list(islice(self._held, len(self._held) - missed, None))
+
+
+class RedisBus:
+    """A bus over the processes that share a Redis: a stream holds the messages, one task reads it.
+
+    `redis` is a client like `redis_client` makes it; it stays the caller's, who closes it.
+    """
+
+    _BLOCK = (
+        1.0  # seconds that Redis may hold a read back; shorter than the client's socket timeout
+    )
+    _BATCH = 100  # messages a read, so that a backlog does not hold up the event loop
+    _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between attempts to connect again
+
+    def __init__(
+        self, redis: Redis, stream: str, *, capacity: int = CAPACITY, timeout: float = 5.0
+    ) -> None:
+        # A process without Redis must not pay for its import (140 ms).
+        from redis.exceptions import RedisError
+
+        self._failures = (RedisError, OSError)
+        self._redis = redis
+        self._stream = stream
+        self._capacity = capacity
+        self._timeout = timeout  # seconds
+        self._position = "0-0"
+        self._broken = False
+        self._listeners = _Listeners()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        # In an empty stream there is nothing to go on from; an entry without a topic is a start.
+        self._position = await self._newest() or await self.send("", {})
+        self._reader = asyncio.create_task(self._read(), name=f"bus {self._stream}")
+
+    async def close(self) -> None:
+        if self._reader:
+            self._reader.cancel()
+            await asyncio.wait([self._reader], timeout=self._timeout)
+            self._reader = None
+
+    @property
+    def position(self) -> str:
+        return self._position
+
+    async def send(self, topic: str, message: Mapping[str, Any]) -> str:
+        fields: dict[Any, Any] = {"topic": topic, "message": orjson.dumps(dict(message))}
+        command = self._redis.xadd(self._stream, fields, maxlen=self._capacity, approximate=True)
+        return _text(await self._answer(command))
+
+    def listen(self, topic: str, listener: Listener) -> Callable[[], None]:
+        return self._listeners.add(topic, listener)
+
+    def listen_break(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self._listeners.add_break(listener)
+
+    async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
+        if not _is_entry_id(after):
+            return None
+        entries = await self._answer(self._redis.xrange(self._stream, min=after))
+        if not entries or _text(entries[0][0]) != after:
+            return None
+        messages = [_message(entry_id, fields) for entry_id, fields in entries[1:]]
+        return [message for message in messages if message]
+
+    async def _read(self) -> None:
+        pause = self._FIRST_PAUSE
+        while True:
+            try:
+                if self._broken:
+                    await self._resume()
+                await self._read_batch()
+                pause = self._FIRST_PAUSE
+            except Exception as exc:  # without its reader this process would be deaf for good
+                self._break(exc)
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = min(2 * pause, self._LONGEST_PAUSE)
+
+    async def _read_batch(self) -> None:
+        command = self._redis.xread(
+            {self._stream: self._position}, count=self._BATCH, block=int(self._BLOCK * 1000)
+        )
+        answer = await self._answer(command, self._BLOCK + self._timeout)
+        for entry_id, fields in dict(answer).get(self._stream.encode(), ()):
+            self._position = _text(entry_id)
+            if message := _message(entry_id, fields):
+                seq, topic, content = message
+                self._listeners.deliver(topic, seq, content)
+
+    async def _resume(self) -> None:
+        """Find the place to go on from; whoever relies on the messages learns of it when some are gone."""
+        place = self._position
+        if not await self._answer(self._redis.xrange(self._stream, min=place, max=place)):
+            newest = await self._newest() or "0-0"
+            # A Redis that lost its data may count on from an earlier id than the last one seen.
+            self._position = min(place, newest, key=_order)
+            self._listeners.announce_break()
+        self._broken = False
+        _log.info("Bus %s: connected again", self._stream)
+
+    def _break(self, exc: Exception) -> None:
+        if not isinstance(exc, Unavailable):
+            _log.error("Bus %s: reading failed", self._stream, exc_info=exc)
+        elif not self._broken:
+            _log.warning("Bus %s: connection lost (%s)", self._stream, exc.__cause__)
+        if not self._broken:
+            self._broken = True
+            self._listeners.announce_break()
+
+    async def _newest(self) -> str | None:
+        entries = await self._answer(self._redis.xrevrange(self._stream, count=1))
+        return _text(entries[0][0]) if entries else None
+
+    async def _answer(self, command: Awaitable[Any], timeout: float | None = None) -> Any:
+        try:
+            async with asyncio.timeout(timeout or self._timeout):
+                return await command
+        except self._failures as exc:
+            raise Unavailable from exc
+
+
+def redis_client(url: str) -> Redis:
+    """A Redis client as RedisBus and RedisSessions take it; the caller closes it by `aclose()`.
+
+    It never repeats a command by itself: an XADD whose answer got lost would be a message twice.
+    """
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    client: Redis = Redis.from_url(
+        url, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+    )
+    return client
+
+
+class _Listeners:
+    """Who listens to what, in the order of their coming."""
+
+    def __init__(self) -> None:
+        self._by_topic: dict[str, tuple[Listener, ...]] = {}
+        self._on_break: tuple[Callable[[], None], ...] = ()
+
+    def add(self, topic: str, listener: Listener) -> Callable[[], None]:
+        # Wrapped, so that the same function may listen twice and each end takes away its own.
+        def call(seq: str, message: Message) -> None:
+            listener(seq, message)
+
+        def end() -> None:
+            self._by_topic[topic] = tuple(one for one in self._by_topic[topic] if one is not call)
+
+        self._by_topic[topic] = (*self._by_topic.get(topic, ()), call)
+        return end
+
+    def add_break(self, listener: Callable[[], None]) -> Callable[[], None]:
+        def call() -> None:
+            listener()
+
+        def end() -> None:
+            self._on_break = tuple(one for one in self._on_break if one is not call)
+
+        self._on_break = (*self._on_break, call)
+        return end
+
+    def deliver(self, topic: str, seq: str, message: Message) -> None:
+        for listener in self._by_topic.get(topic, ()):
+            try:
+                listener(seq, message)
+            except Exception:  # one listener's fault is not the others' nor the sender's
+                _log.exception("A listener to %r failed", topic)
+
+    def announce_break(self) -> None:
+        for listener in self._on_break:
+            try:
+                listener()
+            except Exception:  # one listener's fault is not the others'
+                _log.exception("A listener to breaks failed")
+
+
+def _message(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[str, str, Message] | None:
+    """What a stream's entry says; None for a mere start, and for what no bus has written."""
+    try:
+        topic, message = fields[b"topic"].decode(), orjson.loads(fields[b"message"])
+    except (KeyError, ValueError):
+        _log.warning("An entry of the stream is no message: %r", entry_id)
+        return None
+    return (_text(entry_id), topic, message) if topic else None
+
+
+def _text(entry_id: bytes) -> str:
+    return entry_id.decode()
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, count = entry_id.partition("-")
+    return int(milliseconds), int(count)
+
+
+def _is_entry_id(text: str) -> bool:
+    """Whether `text` is written as Redis writes the id of an entry: two 64-bit numbers."""
+    return bool(re.fullmatch("[0-9]{1,20}-[0-9]{1,20}", text)) and max(_order(text)) < 2**64
