@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ from . import documents, rules
 from .documents import Document
 from .errors import Forbidden, Invalid, NotFound, TooLarge
 from .queries import Query, project
-from .rules import OWNER, OWNER_FIELD, PUBLIC, USER, CollectionRules, Rules
+from .rules import OWNER, OWNER_FIELD, PUBLIC, CollectionRules, Rules
 from .settings import Settings
 from .stores.base import Store
 
@@ -72,7 +72,7 @@ class Records:
         if visible is None:
             return Page([], 0 if query.count else None)
         if visible is not query.filter:
-            query = query.narrowed(visible)
+            query = replace(query, filter=visible)
         found = await self._store.find(collection, query)
         if query.fields:
             found = [orjson.dumps(project(orjson.loads(one), query.fields)) for one in found]
@@ -115,9 +115,8 @@ class Records:
 
     @staticmethod
     def _shown(held: CollectionRules, user: str | None, record: Document, encoded: bytes) -> bytes:
-        if held.read in (PUBLIC, USER) or rules.passes(held.read, user, record):
-            if held.read == PUBLIC or user is not None:
-                return encoded
+        if rules.passes(held.read, user, record):
+            return encoded
         return orjson.dumps({"_id": record["_id"]})
 
     async def replace(self, collection: str, record_id: str, data: Any, user: str | None) -> bytes:

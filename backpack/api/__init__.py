@@ -1,0 +1,36 @@
+"""The HTTP of a backpack: its blueprints, mounted once for all backpacks on the host of their role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Blueprint, HTTPResponse, json
+
+from ..errors import BackpackError
+from ..router import API, ELSEWHERE
+from .auth import auth
+from .guards import guarded
+from .records import records
+from .request import Request
+
+root = Blueprint("root", host=API)
+
+
+@root.get("/", ignore_body=True)
+@guarded
+async def status(request: Request) -> HTTPResponse:
+    return json({"name": request.backpack.name, "status": "ok"})
+
+
+@root.get("/healthz", ignore_body=True)
+async def healthz(request: Request, **_: Any) -> HTTPResponse:
+    return json({"status": "ok"})
+
+
+@root.get(ELSEWHERE, ignore_body=True)
+@guarded
+async def elsewhere(request: Request, refusal: BackpackError) -> HTTPResponse:
+    raise refusal
+
+
+BLUEPRINTS = (root, auth, records)

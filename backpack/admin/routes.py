@@ -1,0 +1,58 @@
+"""The admin host over HTTP: the SDK's files, and a page that says what this deployment serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Blueprint, HTTPResponse, json
+from sanic.response import file
+
+from .. import assets
+from ..api.request import Request
+from ..errors import BackpackError
+from ..pages import ADMIN_STATIC, render_landing
+from ..router import ADMIN, ELSEWHERE
+from ..sites import find_file
+
+admin = Blueprint("admin", host=ADMIN)
+
+_SDK = {
+    "sdk.js": ("dist/backpack.js", "text/javascript; charset=utf-8"),
+    "sdk.mjs": ("dist/backpack.mjs", "text/javascript; charset=utf-8"),
+    "sdk.d.ts": ("index.d.ts", "text/plain; charset=utf-8"),
+}
+
+
+@admin.get("/healthz", ignore_body=True)
+async def healthz(request: Request, **_: Any) -> HTTPResponse:
+    return json({"status": "ok"})
+
+
+@admin.get("/<name:sdk\\.(?:js|mjs|d\\.ts)>", ignore_body=True)
+async def sdk(request: Request, name: str, **_: Any) -> HTTPResponse:
+    path, kind = _SDK[name]
+    # Frontends of any origin load it, as a script or as a module.
+    headers = {
+        "access-control-allow-origin": "*",
+        "cache-control": "no-cache",
+        "cross-origin-resource-policy": "cross-origin",
+        "x-content-type-options": "nosniff",
+    }
+    return await file(
+        assets.folder("sdk") / path, mime_type=kind, headers=headers, request_headers=request.headers
+    )
+
+
+@admin.get("/static/<name:str>", ignore_body=True)
+async def static(request: Request, name: str, **_: Any) -> HTTPResponse:
+    return await file(find_file(ADMIN_STATIC, name), headers={"cache-control": "no-cache"})
+
+
+@admin.get("/", ignore_body=True)
+async def landing(request: Request, **_: Any) -> HTTPResponse:
+    return render_landing(request)
+
+
+@admin.get(ELSEWHERE, ignore_body=True)
+async def elsewhere(request: Request, refusal: BackpackError, **_: Any) -> HTTPResponse:
+    raise refusal

@@ -1,0 +1,130 @@
+"""What stands before every route of a backend, in this order: CORS, API key, session. And what goes with every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from sanic.cookies.request import parse_cookie
+from sanic.response import HTTPResponse
+
+from ..errors import BadKey
+from ..tenants import Backpack, Tenant
+from .request import Request
+
+Handler = Callable[..., Awaitable[HTTPResponse]]
+
+ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+_PREFLIGHT = {
+    "access-control-allow-methods": ALLOWED_METHODS,
+    "access-control-allow-headers": "authorization, content-type, x-backpack-session, range",
+    "access-control-max-age": "600",
+}
+_EXPOSED = "x-total-count, etag, content-range, content-disposition, retry-after"
+
+
+def guarded(handler: Handler) -> Handler:
+    """A route of a backend: `handler` runs when the guards let the request in."""
+
+    @wraps(handler)
+    async def endpoint(request: Request, tenant: Tenant, by_path: bool, **params: Any) -> HTTPResponse:
+        backpack = tenant.backpack or await tenant.open()
+        request.backpack = backpack
+        request.by_path = by_path
+        request.answer_headers = {} if by_path else cors_headers(request, backpack)
+        if request.method == "OPTIONS":
+            return HTTPResponse(status=204, headers={**request.answer_headers, **_PREFLIGHT})
+        if not backpack.accepts_key(request.headers.get("authorization", "")):
+            raise BadKey
+        await find_session(request, backpack)
+        response = await handler(request, **params)
+        response.headers.update(request.answer_headers)
+        if request.token_in_cookie and request.session is not None:
+            await _keep_alive(request, response, backpack)
+        return response
+
+    return endpoint
+
+
+def cors_headers(request: Request, backpack: Backpack) -> dict[str, str]:
+    """The CORS headers of every answer to this request (Fetch standard, "CORS protocol")."""
+    origin = request.headers.get("origin")
+    if origin is None or not backpack.allows_origin(origin, frontend_origin(request, backpack)):
+        return {"vary": "Origin"}
+    return {
+        "vary": "Origin",
+        "access-control-allow-origin": origin,
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": _EXPOSED,
+    }
+
+
+def frontend_origin(request: Request, backpack: Backpack) -> str:
+    """The origin of the backpack's own frontend, on the scheme and port that this request came by."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    suffix = f":{port}" if port.isdigit() else ""
+    return f"{request.public_scheme}://{backpack.name}.{backpack.settings.domain}{suffix}"
+
+
+async def find_session(request: Request, backpack: Backpack) -> None:
+    """Find who asks: by the session header, else by the cookie."""
+    token = request.headers.get("x-backpack-session")
+    if token is None:
+        header = request.headers.get("cookie")
+        if header is None:
+            return
+        found = parse_cookie(header).get(cookie_name(request))
+        if not found:
+            return
+        token, request.token_in_cookie = found[0], True
+    request.token = token
+    request.session = backpack.sessions.cached(token) or await backpack.sessions.find(token)
+
+
+def cookie_name(request: Request) -> str:
+    return "__Host-backpack_session" if request.public_scheme == "https" else "backpack_session"
+
+
+async def _keep_alive(request: Request, response: HTTPResponse, backpack: Backpack) -> None:
+    """Let a session in use live on, and its cookie with it."""
+    assert request.session is not None
+    if await backpack.sessions.renew(request.session):
+        set_session_cookie(request, response, request.token)
+
+
+def set_session_cookie(request: Request, response: HTTPResponse, token: str) -> None:
+    """Hand the session to the browser in a cookie that scripts cannot read."""
+    _add_cookie(request, response, token, request.backpack.settings.session_ttl)
+
+
+def drop_session_cookie(request: Request, response: HTTPResponse) -> None:
+    _add_cookie(request, response, "", 0)
+
+
+def _add_cookie(request: Request, response: HTTPResponse, value: str, max_age: int) -> None:
+    request.token_in_cookie = False  # this answer's cookie is decided
+    https = request.public_scheme == "https"
+    foreign = not is_same_site(request)
+    response.add_cookie(
+        cookie_name(request),
+        value,
+        path=f"/~{request.backpack.name}" if request.by_path else "/",
+        max_age=max_age,
+        httponly=True,
+        secure=https or foreign,
+        # A page of another site gets its cookie back only in a partition of its own (CHIPS).
+        samesite="None" if foreign else "Lax",
+        partitioned=foreign,
+    )
+
+
+def is_same_site(request: Request) -> bool:
+    """Whether the page that asks shares this backend's site (or there is no page): scheme and domain are ours."""
+    origin = request.headers.get("origin")
+    if origin is None:
+        return True
+    scheme, _, rest = origin.partition("://")
+    host = rest.rpartition(":")[0] or rest
+    domain = request.backpack.settings.domain
+    return scheme == request.public_scheme and (host == domain or host.endswith(f".{domain}"))

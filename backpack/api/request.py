@@ -1,0 +1,88 @@
+"""A request as routes see it: who asks, of which backpack, and its body. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import sanic
+from sanic.exceptions import PayloadTooLarge
+
+from ..documents import decode
+from ..errors import BadRequest, TooLarge
+from ..sessions import Session
+from ..tenants import Backpack
+
+NO_BODY = object()
+
+
+class Request(sanic.Request):  # type: ignore[type-arg]
+    """Sanic's request with what the guards found out.
+
+    `answer_headers` go with every answer, errors too. `session` is None for a guest, and `token`
+    is what it was found by; `token_in_cookie` tells how that came.
+    """
+
+    backpack: Backpack
+    answer_headers: Mapping[str, str] = MappingProxyType({})
+    session: Session | None = None
+    token: str = ""
+    token_in_cookie: bool = False
+    by_path: bool = False  # reached as /~NAME/..., which knows neither CORS nor cookies of a host
+
+    @property
+    def user(self) -> str | None:
+        """The id of the user who asks; None for a guest."""
+        return self.session.user_id if self.session is not None else None
+
+    @property
+    def from_proxy(self) -> bool:
+        return self.ip in self.app.ctx.tenants.settings.trusted_proxies
+
+    @property
+    def client_address(self) -> str:
+        """The address the client has; a proxy's word for it counts only when the proxy is trusted."""
+        if self.from_proxy:
+            # The last entry is the one that our own proxy wrote; those before it anyone can send.
+            forwarded = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+            if forwarded:
+                return forwarded
+        return self.ip
+
+    @property
+    def public_scheme(self) -> str:
+        """`http` or `https`, as the client sees it."""
+        if self.from_proxy and self.headers.get("x-forwarded-proto") == "https":
+            return "https"
+        return "https" if self.scheme in ("https", "wss") else "http"
+
+
+async def read_json(request: Request, *, empty: Any = NO_BODY) -> Any:
+    """The request's JSON body, or `empty` when it has none.
+
+    Raises TooLarge before a body that is over the limit is read, BadRequest, Invalid.
+    """
+    limit = request.backpack.settings.max_body
+    stream = request.stream
+    if stream is not None and stream.request_body:
+        if (stream.request_bytes_left or 0) > limit:
+            raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large")
+        stream.request_max_size = limit
+        try:
+            await request.receive_body()
+        except PayloadTooLarge as exc:
+            raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large") from exc
+    if request.body:
+        return decode(request.body)
+    if empty is NO_BODY:
+        raise BadRequest("A JSON body is missing", code="no_body")
+    return empty
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The request's JSON body, which must be an object; raises as `read_json` does."""
+    body = await read_json(request)
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object", code="bad_body")
+    return body

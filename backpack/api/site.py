@@ -1,0 +1,46 @@
+"""The frontend host of a backpack over HTTP: a folder's files as they are now, or the welcome page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sanic import Blueprint, HTTPResponse, json
+from sanic.response import file
+
+from ..errors import BackpackError, WrongMethod
+from ..pages import WELCOME, render_welcome
+from ..router import ELSEWHERE, SITE
+from ..sites import find_file
+from ..tenants import Tenant
+from .request import Request
+
+site = Blueprint("site", host=SITE)
+
+WELCOME_ASSETS = ("/_backpack/welcome.css", "/_backpack/welcome.js")
+
+
+@site.get("/healthz", ignore_body=True)
+async def healthz(request: Request, **_: Any) -> HTTPResponse:
+    return json({"status": "ok"})
+
+
+@site.get(ELSEWHERE, ignore_body=True)
+async def page(request: Request, tenant: Tenant, refusal: BackpackError, **_: Any) -> HTTPResponse:
+    if request.method not in ("GET", "HEAD"):
+        raise WrongMethod("A site answers GET and HEAD only", allowed=("GET", "HEAD"))
+    sites: Mapping[str, Path] = request.app.ctx.sites
+    if tenant.name in sites:
+        return await _send(find_file(sites[tenant.name], request.path))
+    if request.path in WELCOME_ASSETS:
+        return await _send(WELCOME / request.path.rpartition("/")[2])
+    if request.path.strip("/"):
+        raise refusal
+    backpack = tenant.backpack or await tenant.open()
+    return render_welcome(request, backpack)
+
+
+async def _send(path: Path) -> HTTPResponse:
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    return await file(path, headers=headers)

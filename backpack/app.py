@@ -1,0 +1,71 @@
+"""The Sanic application: blueprints on their roles, one error handler. What it serves is opened by its caller."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from sanic import HTTPResponse, Sanic, json
+from sanic.config import Config
+from sanic.exceptions import SanicException
+
+from . import api, errors
+from .admin.routes import admin
+from .api.nowhere import nowhere
+from .api.request import Request
+from .api.site import site
+from .errors import BackpackError
+from .router import Router
+from .tenants import Tenants
+
+logger = logging.getLogger("backpack")
+
+
+def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> Sanic:
+    """The application that serves every backpack of `tenants`.
+
+    `sites` maps names of backpacks to folders that are served as their frontends.
+    """
+    config = Config(env_prefix=None)
+    config.FALLBACK_ERROR_FORMAT = "json"
+    config.AUTO_EXTEND = False
+    app = Sanic(
+        # Sanic keeps a registry of names; several applications live in one test process.
+        f"backpack-{secrets.token_hex(6)}",
+        config=config,
+        router=Router(tenants),
+        request_class=Request,
+        configure_logging=False,
+    )
+    app.ctx.tenants = tenants
+    app.ctx.sites = dict(sites or {})
+    for blueprint in (*api.BLUEPRINTS, site, admin, nowhere):
+        app.blueprint(blueprint)
+    app.exception(Exception)(answer_error)
+    return app
+
+
+async def answer_error(request: Request, exc: Exception) -> HTTPResponse:
+    """The answer to a request that failed; the last place that an exception reaches."""
+    failure = exc if isinstance(exc, BackpackError) else _translate(exc)
+    if failure.status >= 500:
+        logger.error("%s %s failed", request.method, request.path, exc_info=exc)
+    headers = {**failure.headers, **request.answer_headers}
+    return json(errors.body(failure), status=failure.status, headers=headers)
+
+
+def _translate(exc: Exception) -> BackpackError:
+    """Sanic's own refusals (malformed requests, time-outs) and our bugs, as errors of ours."""
+    if not isinstance(exc, SanicException):
+        return BackpackError()
+    status = exc.status_code
+    if status >= 500 and status != 503:
+        return BackpackError()
+    failure = BackpackError(str(exc) or None, code=_CODES.get(status, "bad_request"))
+    failure.status = status
+    return failure
+
+
+_CODES = {404: "not_found", 405: "wrong_method", 408: "timeout", 413: "too_large", 414: "url_too_long", 503: "unavailable"}

@@ -1,0 +1,80 @@
+"""Where the backpacks of one process are kept: a folder, or memory. Engines are imported when they are needed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from .bus import LocalBus
+from .errors import Invalid
+from .settings import Settings
+from .tenants import Parts, check_name
+
+
+class Folder:
+    """Each backpack is a folder `backpacks/NAME` with one SQLite file in it."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._path = path / "backpacks"
+        self._settings = settings
+        for gone in self._path.glob(".deleted-*"):
+            shutil.rmtree(gone)
+
+    def names(self) -> list[str]:
+        if not self._path.is_dir():
+            return []
+        return sorted(entry.name for entry in self._path.iterdir() if entry.is_dir() and _is_name(entry.name))
+
+    async def open(self, name: str) -> Parts:
+        from .stores.durable import DurableStore
+        from .stores.sessions import DocumentSessions
+
+        folder = self._path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        store = DurableStore(
+            folder / "documents.sqlite3",
+            max_document=self._settings.max_document,
+            deadline=self._settings.query_deadline,
+        )
+        await store.open()
+        return Parts(store, DocumentSessions(store), LocalBus())
+
+    async def delete(self, name: str) -> None:
+        # Out of sight by one rename first: a crash in the middle leaves no half of a backpack.
+        gone = self._path / f".deleted-{name}"
+        (self._path / name).rename(gone)
+        shutil.rmtree(gone)
+
+
+class Memory:
+    """Each backpack is a fake MongoDB and a fake Redis of its own; nothing survives the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def names(self) -> list[str]:
+        return []
+
+    async def open(self, name: str) -> Parts:
+        from fakeredis import FakeAsyncRedis, FakeServer
+
+        from .stores.mongo import FakeMongoStore
+        from .stores.sessions import RedisSessions
+
+        store = FakeMongoStore.fresh(
+            max_document=self._settings.max_document, deadline=self._settings.query_deadline
+        )
+        await store.open()
+        redis = FakeAsyncRedis(server=FakeServer())
+        return Parts(store, RedisSessions(redis, name), LocalBus())
+
+    async def delete(self, name: str) -> None:
+        return None
+
+
+def _is_name(text: str) -> bool:
+    try:
+        check_name(text)
+    except Invalid:
+        return False
+    return True

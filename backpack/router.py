@@ -1,0 +1,103 @@
+"""From a Host header and a path to a role, a backpack and a route; flat in the number of backpacks.
+
+Three roles (api, site, admin) are mounted once each, on a host of the role's name. Sanic would match
+a host per backpack one by one; here one look-up turns the Host header into the role and the backpack.
+A fourth role answers hosts that nobody has.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+import sanic.router
+from sanic.exceptions import MethodNotAllowed
+from sanic.exceptions import NotFound as RouteNotFound
+from sanic.models.handler_types import RouteHandler
+from sanic_routing.route import Route
+
+from .errors import BackpackError, NotFound, WrongMethod
+from .tenants import Tenant, Tenants
+
+API, SITE, ADMIN, NOWHERE = "api", "site", "admin", "nowhere"
+
+# Each role has one route of this path; it takes `refusal`, and answers what no other route does.
+ELSEWHERE = "/~elsewhere"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a Host header stands for. `by_path`: it was an address, and the path named the backpack."""
+
+    role: str
+    tenant: Tenant | None = None
+    by_path: bool = False
+
+
+class Router(sanic.router.Router):
+    """Sanic's router, asked by role instead of by host; it refuses by a route, so that guards come first."""
+
+    def __init__(self, tenants: Tenants) -> None:
+        super().__init__()
+        self._tenants = tenants
+        self._dev = tenants.settings.dev
+        self._suffix = f".{tenants.settings.domain}"
+
+    def get(  # type: ignore[override]
+        self, path: str, method: str, host: str | None
+    ) -> tuple[Route, RouteHandler, dict[str, Any]]:
+        place = self.locate(host or "", path)
+        if place.by_path:
+            path = path.partition("~")[2].partition("/")[2]
+        path = "/" + path.strip("/")
+        known = "GET" if method == "HEAD" else method
+        try:
+            if path == ELSEWHERE:
+                raise RouteNotFound("internal")
+            route, handler, params = self._get(path, known, place.role)
+        except RouteNotFound:
+            return self._refuse(place, NotFound(f"There is no route {path}", code="unknown_route"))
+        except MethodNotAllowed as exc:
+            allowed = tuple(sorted(exc.headers["Allow"].split(", ")))
+            return self._refuse(place, WrongMethod(f"{path} does not know {method}", allowed=allowed))
+        return route, handler, {**params, "tenant": place.tenant, "by_path": place.by_path}
+
+    def _refuse(
+        self, place: Place, refusal: BackpackError
+    ) -> tuple[Route, RouteHandler, dict[str, Any]]:
+        route, handler, _ = self._get(ELSEWHERE, "GET", place.role)
+        return route, handler, {"tenant": place.tenant, "by_path": place.by_path, "refusal": refusal}
+
+    def locate(self, host: str, path: str) -> Place:
+        """The place that a Host header, with or without a port, stands for."""
+        name = host if host.startswith("[") else host.partition(":")[0]
+        name = name.lower().rstrip(".")
+        if name.endswith(self._suffix):
+            return self._locate_name(name[: -len(self._suffix)])
+        if self._dev and path.lstrip("/").startswith("~") and _is_address(name):
+            tenant = self._tenants.get(path.partition("~")[2].partition("/")[0])
+            if tenant is not None:
+                return Place(API, tenant, by_path=True)
+        return Place(NOWHERE)
+
+    def _locate_name(self, label: str) -> Place:
+        if label.endswith("-be"):
+            tenant = self._tenants.get(label[:-3])
+            if tenant is not None:
+                return Place(API, tenant)
+        elif label == ADMIN:
+            return Place(ADMIN)
+        tenant = self._tenants.get(label)
+        return Place(SITE, tenant) if tenant is not None else Place(NOWHERE)
+
+
+def _is_address(host: str) -> bool:
+    """Whether `host` names this machine by number: a foreign name could be pointed here by its owner."""
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host.rpartition("]")[0][1:] if host.startswith("[") else host)
+    except ValueError:
+        return False
+    return True

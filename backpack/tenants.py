@@ -1,0 +1,306 @@
+"""Backpacks: one backend's parts held together, found by host name. What lies below a part is its own business."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from . import rules
+from .bus import Bus
+from .documents import Document
+from .errors import Conflict, Invalid, NotFound
+from .passwords import Passwords
+from .records import Records
+from .rules import Rules
+from .sessions import Sessions, SessionStore
+from .settings import Settings
+from .stores.base import Store
+from .throttle import Throttle
+from .users import Users
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+RESERVED_NAMES = frozenset(
+    ("admin", "www", "traefik", "backpack", "api", "mail", "ftp", "ns", "localhost", "registry", "static")
+)
+
+KEY_OVERLAP = 86_400  # seconds that a rotated key still works
+_CONFIG = "_backpack"
+
+
+def check_name(name: str) -> str:
+    """`name` when a backpack may be called so; raises Invalid that says what is wrong otherwise."""
+    if not NAME.fullmatch(name):
+        why = "use up to 41 lower-case letters, digits and hyphens, a letter first"
+    elif "--" in name or name.endswith("-"):
+        why = "a hyphen must stand between letters or digits"
+    elif name.endswith("-be"):
+        why = "the ending -be is kept for backends"
+    elif name in RESERVED_NAMES:
+        why = "it is reserved"
+    else:
+        return name
+    raise Invalid(f"{name!r} cannot be the name of a backpack: {why}", code="bad_name", fields={"name": why})
+
+
+def check_key(key: str) -> str:
+    """`key` when it may be an API key; raises Invalid otherwise."""
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]{8,128}", key):
+        raise Invalid("An API key has 8 to 128 letters, digits or any of ._~+/=-", code="bad_key")
+    return key
+
+
+def new_key() -> str:
+    """A fresh API key: 24 random bytes in base64url."""
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a backpack keeps about itself, in its own store.
+
+    `previous_key` goes on working until `previous_until` (seconds since 1970).
+    """
+
+    api_key: str
+    previous_key: str | None = None
+    previous_until: float = 0.0
+    rules: Rules = Rules()
+
+    @classmethod
+    def from_document(cls, document: Document) -> Config:
+        return cls(
+            api_key=document["apiKey"],
+            previous_key=document.get("previousKey"),
+            previous_until=document.get("previousUntil", 0.0),
+            rules=rules.parse(document.get("rules", {})),
+        )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The engines below one backpack, opened."""
+
+    store: Store
+    sessions: SessionStore
+    bus: Bus
+
+
+class Home(Protocol):
+    """Where backpacks are kept. Names it is given have been checked."""
+
+    def names(self) -> list[str]:
+        """The backpacks that are there, in code point order."""
+
+    async def open(self, name: str) -> Parts:
+        """The opened parts of a backpack, new and empty when it was not there."""
+
+    async def delete(self, name: str) -> None:
+        """Remove everything of a backpack whose parts are closed."""
+
+
+class Backpack:
+    """One isolated backend: its configuration and its services."""
+
+    def __init__(self, name: str, parts: Parts, config: Config, settings: Settings, passwords: Passwords) -> None:
+        self.name = name
+        self.settings = settings
+        self.store = parts.store
+        self.bus = parts.bus
+        self.users = Users(parts.store, passwords)
+        self.sessions = Sessions(parts.sessions, parts.bus, settings.session_ttl)
+        self.records = Records(parts.store, settings, config.rules)
+        self.throttle = Throttle(registrations_per_hour=settings.registrations_per_hour or None)
+        self._use(config)
+        self._stop_listening = parts.bus.listen("config", self._config_sent)
+
+    @classmethod
+    async def open(
+        cls, name: str, parts: Parts, settings: Settings, passwords: Passwords, api_key: str | None = None
+    ) -> Backpack:
+        """The backpack of `parts`; the first time it gets `api_key`, or a new key."""
+        stored = await parts.store.get(_CONFIG, name)
+        if stored is None:
+            await parts.store.insert(_CONFIG, [{"_id": name, "apiKey": api_key or new_key()}])
+            stored = await parts.store.get(_CONFIG, name)
+        assert stored is not None
+        return cls(name, parts, Config.from_document(orjson.loads(stored)), settings, passwords)
+
+    async def close(self) -> None:
+        self._stop_listening()
+        await self.sessions.close()
+        await self.bus.close()
+        await self.store.close()
+
+    def _use(self, config: Config) -> None:
+        self.config = config
+        self.records.rules = config.rules
+        self._authorization = f"key {config.api_key}"
+        self._origins: dict[tuple[str, str], bool] = {}
+
+    def _config_sent(self, _seq: str, message: Mapping[str, Any]) -> None:
+        self._use(Config.from_document(dict(message)))
+
+    async def _change_config(self, change: Mapping[str, Any]) -> None:
+        """Write a change of the configuration, and let every process of this backpack know it."""
+        changed = await self.store.change(_CONFIG, self.name, lambda old: {**old, **change})
+        assert changed is not None
+        assert changed.after is not None
+        document = orjson.loads(changed.after)
+        self._use(Config.from_document(document))
+        await self.bus.send("config", document)
+
+    async def set_key(self, key: str) -> None:
+        """Make `key` the API key; the one before stops working."""
+        await self._change_config({"apiKey": check_key(key), "previousKey": None, "previousUntil": 0.0})
+
+    async def rotate_key(self, *, now: bool = False) -> str:
+        """A new API key; the one before works for 24 hours more, or with `now` no longer."""
+        until = 0.0 if now else time.time() + KEY_OVERLAP
+        previous = None if now else self.config.api_key
+        key = new_key()
+        await self._change_config({"apiKey": key, "previousKey": previous, "previousUntil": until})
+        return key
+
+    async def set_rules(self, raw: object) -> None:
+        """Put new access rules in force; raises Invalid, whose fields name each wrong entry."""
+        await self._change_config({"rules": dict(rules.parse(raw).raw)})
+
+    def accepts_key(self, authorization: str) -> bool:
+        """Whether an `authorization` header carries this backpack's key; takes the same time for any wrong one."""
+        if hmac.compare_digest(authorization.encode(), self._authorization.encode()):
+            return True
+        scheme, _, key = authorization.partition(" ")
+        if scheme.lower() != "key":
+            return False
+        known = self.config.api_key.encode()
+        previous = (self.config.previous_key or "").encode()
+        given = key.strip().encode()
+        is_previous = hmac.compare_digest(given, previous)
+        if hmac.compare_digest(given, known):
+            return True
+        return is_previous and self.config.previous_until > time.time()
+
+    def allows_origin(self, origin: str, frontend: str) -> bool:
+        """Whether a page of `origin` may use this backend with credentials.
+
+        `frontend` is the origin of the backpack's own frontend, as this request's host and scheme have it.
+        """
+        known = self._origins.get((origin, frontend))
+        if known is None:
+            known = self._judge_origin(origin, frontend)
+            if len(self._origins) < 1_000:
+                self._origins[(origin, frontend)] = known
+        return known
+
+    def _judge_origin(self, origin: str, frontend: str) -> bool:
+        if origin == frontend or origin in self.config.rules.origins:
+            return True
+        if not self.settings.dev:
+            return False
+        host = _origin_host(origin)
+        if host == f"{self.name}.{self.settings.domain}":
+            return _is_loopback(host)
+        if host == self.settings.domain or host.endswith(f".{self.settings.domain}"):
+            return False
+        return _is_loopback(host)
+
+
+def _origin_host(origin: str) -> str:
+    """The host of an http or https origin in lower case; "" for any other text."""
+    match = re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[^\s/@:\[\]]+)(:\d{1,5})?", origin.lower())
+    return match[1] if match else ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Tenant:
+    """A known backpack's place in this process: opened when it is first asked for."""
+
+    def __init__(self, name: str, opener: Callable[[str, str | None], Awaitable[Backpack]]) -> None:
+        self.name = name
+        self.backpack: Backpack | None = None
+        self._opener = opener
+        self._lock = asyncio.Lock()
+
+    async def open(self, api_key: str | None = None) -> Backpack:
+        """The opened backpack; callers that come at the same time get the same one."""
+        async with self._lock:
+            if self.backpack is None:
+                self.backpack = await self._opener(self.name, api_key)
+            return self.backpack
+
+    async def close(self) -> None:
+        async with self._lock:
+            if self.backpack is not None:
+                backpack, self.backpack = self.backpack, None
+                await backpack.close()
+
+
+class Tenants:
+    """All backpacks of this process, by name."""
+
+    def __init__(self, settings: Settings, home: Home) -> None:
+        self.settings = settings
+        self._home = home
+        self._passwords = Passwords.cheap() if settings.cheap_passwords else Passwords()
+        self._tenants = {name: Tenant(name, self._open) for name in home.names()}
+
+    async def _open(self, name: str, api_key: str | None = None) -> Backpack:
+        parts = await self._home.open(name)
+        return await Backpack.open(name, parts, self.settings, self._passwords, api_key)
+
+    async def close(self) -> None:
+        """Close every backpack; nothing may be asked of them afterwards."""
+        await asyncio.gather(*(tenant.close() for tenant in self._tenants.values()))
+        self._passwords.close()
+
+    def names(self) -> list[str]:
+        return sorted(self._tenants)
+
+    def get(self, name: str) -> Tenant | None:
+        return self._tenants.get(name)
+
+    async def backpack(self, name: str) -> Backpack:
+        """The opened backpack of that name; raises NotFound."""
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            known = ", ".join(self.names()) or "none"
+            raise NotFound(f"There is no backpack {name!r}; there are: {known}", code="unknown_backpack")
+        return tenant.backpack or await tenant.open()
+
+    async def create(self, name: str, api_key: str | None = None) -> Backpack:
+        """Make a backpack; raises Invalid for a bad name or key, Conflict when the name is taken."""
+        check_name(name)
+        if api_key is not None:
+            check_key(api_key)
+        if name in self._tenants:
+            raise Conflict(f"There is a backpack {name!r} already", code="backpack_exists")
+        tenant = self._tenants[name] = Tenant(name, self._open)
+        try:
+            return await tenant.open(api_key)
+        except BaseException:
+            del self._tenants[name]
+            raise
+
+    async def delete(self, name: str) -> None:
+        """Delete a backpack with everything in it; raises NotFound."""
+        await self.backpack(name)
+        tenant = self._tenants.pop(name)
+        await tenant.close()
+        await self._home.delete(name)
