@@ -1,0 +1,133 @@
+"""Accounts: an e-mail address with a password, each address once. Being logged in is the matter of sessions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import orjson
+
+from . import documents, passwords
+from .documents import Document
+from .errors import BadLogin, Conflict, Invalid
+from .passwords import Passwords
+from .stores.base import Store
+
+MAX_EMAIL = 254  # characters, as many as SMTP can carry (RFC 3696, erratum 1690)
+
+_COLLECTION = "_users"
+# WHATWG HTML, "valid e-mail address"
+_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
+
+
+@dataclass(frozen=True)
+class User:
+    """`id`: 24 hex digits; `created_at`: as documents carry times."""
+
+    id: str
+    email: str
+    created_at: str
+
+
+class Users:
+    """The accounts of one backpack, kept in its store under the normalised e-mail address."""
+
+    def __init__(self, store: Store, passwords: Passwords) -> None:
+        self._store = store
+        self._passwords = passwords
+        self._ids = documents.Ids()
+
+    async def register(self, email: object, password: object) -> User:
+        """A new account.
+
+        Raises Invalid for an e-mail address that is none or a weak password, Conflict for an
+        address that has an account (also when another call came first), in this order.
+        """
+        address, chosen = check_email(email), passwords.check(password)
+        if await self._record(address):
+            raise _existing()
+        at = documents.now()
+        record = {
+            "_id": address,
+            "id": self._ids(),
+            "password": await self._passwords.hash(chosen),
+            "createdAt": at,
+            "updatedAt": at,
+        }
+        try:
+            await self._store.insert(_COLLECTION, [record])
+        except Conflict as exc:
+            raise _existing() from exc
+        return _user(record)
+
+    async def verify(self, email: object, password: object) -> User:
+        """The user of that e-mail address and password.
+
+        Raises BadLogin otherwise: the same after the same time, whatever is wrong or missing.
+        """
+        address = normalise(email)
+        record = await self._record(address) if address else None
+        right = await self._passwords.verify(record["password"] if record else None, password)
+        if not record or not right:
+            raise BadLogin
+        return _user(record)
+
+    async def change_password(self, email: str, current: object, new: object) -> None:
+        """Give the account another password.
+
+        Raises Invalid for a weak new one, BadLogin when `current` is not the account's password
+        (also when another call changed it first).
+        """
+        chosen = passwords.check(new, "new")
+        record = await self._record(email)
+        verified = record["password"] if record else None
+        if not await self._passwords.verify(verified, current):
+            raise BadLogin("Wrong password")
+        replacement = {"password": await self._passwords.hash(chosen), "updatedAt": documents.now()}
+
+        def edit(stored: Document) -> Document:
+            if stored["password"] != verified:
+                raise BadLogin("Wrong password")
+            return {**stored, **replacement}
+
+        if not await self._store.change(_COLLECTION, email, edit):
+            raise BadLogin("Wrong password")
+
+    async def find(self, email: str) -> User | None:
+        """The account of that e-mail address; None when there is none."""
+        address = normalise(email)
+        record = await self._record(address) if address else None
+        return _user(record) if record else None
+
+    async def _record(self, address: str) -> Document | None:
+        encoded = await self._store.get(_COLLECTION, address)
+        return orjson.loads(encoded) if encoded else None
+
+
+def normalise(email: object) -> str | None:
+    """An e-mail address as accounts are kept by: trimmed and in lower case; None when it is none."""
+    # Checked before it is put in lower case, which turns some other letters into ASCII ones.
+    address = email.strip(" \t\n\f\r") if isinstance(email, str) else ""
+    if len(address) > MAX_EMAIL or not _EMAIL.fullmatch(address):
+        return None
+    return address.lower()
+
+
+def check_email(email: object) -> str:
+    """`email` normalised; raises Invalid when it is no e-mail address."""
+    address = normalise(email)
+    if address is None:
+        why = f"must be an e-mail address of at most {MAX_EMAIL} characters"
+        raise Invalid("Invalid email address", code="invalid_email", fields={"email": why})
+    return address
+
+
+def _existing() -> Conflict:
+    return Conflict(
+        "Existing user", code="existing_user", fields={"email": "has an account already"}
+    )
+
+
+def _user(record: Document) -> User:
+    return User(id=record["id"], email=record["_id"], created_at=record["createdAt"])
