@@ -1,0 +1,147 @@
+"""Sizes and numbers that are too large, and what is refused without being read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+
+from tests.deployments import App
+
+MIB = 1_048_576
+
+
+def padded(size: int) -> bytes:
+    """A JSON object of exactly `size` bytes."""
+    frame = len(b'{"pad": ""}')
+    return b'{"pad": "' + b"x" * (size - frame) + b'"}'
+
+
+def test_body_of_a_mebibyte_is_read(app: App) -> None:
+    app.make("cars")
+
+    answer = app.ask("POST /cars", content=padded(MIB - 200))
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("call", ["POST /cars", "POST /collections", "POST /login", "PUT /me/password"])
+def test_longer_body_gets_413(app: App, call: str) -> None:
+    app.make("cars")
+
+    answer = app.ask(call, content=padded(MIB + 1))
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+def test_document_with_stamps_over_limit_gets_413(app: App) -> None:
+    app.make("cars")
+
+    answer = app.ask("POST /cars", content=padded(MIB))
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "document_too_large")
+    assert app.ask("GET /cars").json() == []
+
+
+def test_merge_cannot_grow_over_limit(app: App) -> None:
+    app.make("cars")
+    record = app.ask("POST /cars", content=padded(MIB // 2)).json()
+    patch = json.dumps({"more": "x" * (MIB // 2)}).encode()
+
+    answer = app.ask(f"PATCH /cars/{record['_id']}", content=patch)
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "document_too_large")
+    assert app.ask(f"GET /cars/{record['_id']}").json() == record
+
+
+def test_merge_cannot_nest_over_limit(app: App) -> None:
+    app.make("cars")
+    record = app.ask("POST /cars", content=b'{"a":' * 60 + b"1" + b"}" * 60).json()
+
+    answer = app.ask(f"PATCH /cars/{record['_id']}", {".".join("a" * 59): {"a": {"a": {"a": {"a": {"a": {}}}}}}})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_deep")
+
+
+def test_batch_has_a_limit(app: App) -> None:
+    app.make("cars")
+
+    full = app.ask("POST /cars", [{}] * 1000)
+    over = app.ask("POST /cars", [{}] * 1001)
+
+    assert (full.status_code, over.status_code, over.json()["code"]) == (200, 413, "batch_too_large")
+    assert len(app.ask("GET /cars").json()) == 1000
+
+
+def ask_raw(app: App, head: str, body: bytes = b"") -> bytes:
+    """Send bytes as they are and read one answer's bytes until it pauses."""
+    host, _, port = app.host.rpartition(":")
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as connection:
+        connection.sendall(head.replace("HOST", app.host).encode() + body)
+        answer = b""
+        while b"}" not in answer:
+            part = connection.recv(65536)
+            if not part:
+                break
+            answer += part
+    return answer
+
+
+def test_huge_body_is_refused_unread(app: App) -> None:
+    app.make("cars")
+    key, token = app.backpack.api_key, app.token("user")
+    head = (
+        f"POST /cars HTTP/1.1\r\nhost: HOST\r\nauthorization: key {key}\r\n"
+        f"x-backpack-session: {token}\r\ncontent-length: 50000000\r\n\r\n"
+    )
+
+    started = time.monotonic()
+    answer = ask_raw(app, head, b"{")
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert time.monotonic() - started < 2
+
+
+def test_endless_chunks_get_413(app: App) -> None:
+    app.make("cars")
+    key, token = app.backpack.api_key, app.token("user")
+    head = (
+        f"POST /cars HTTP/1.1\r\nhost: HOST\r\nauthorization: key {key}\r\n"
+        f"x-backpack-session: {token}\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    chunks = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+
+    answer = ask_raw(app, head, chunks * 17)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b'"body_too_large"' in answer
+
+
+def test_stranger_is_refused_before_body(app: App) -> None:
+    head = "POST /cars HTTP/1.1\r\nhost: HOST\r\ncontent-length: 1000\r\n\r\n"
+
+    assert ask_raw(app, head).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("NONSENSE\r\n\r\n", 400),
+        ("GET / HTTP/3.5\r\nhost: HOST\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: HOST\r\ncontent-length: x\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: HOST\r\nno colon\r\n\r\n", 400),
+        ("GET /\u00e9 HTTP/1.1\r\nhost: HOST\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: HOST\r\nx: " + "y" * 20_000 + "\r\n\r\n", 413),
+        ("GET / HTTP/1.1\r\n\r\n", 404),
+        ("GET / HTTP/1.0\r\nhost: HOST\r\n\r\n", 401),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_malformed_request_gets_json_error(app: App, head: str, status: int) -> None:
+    answer = ask_raw(app, head)
+
+    start, _, rest = answer.partition(b"\r\n")
+    assert start.startswith(b"HTTP/1.1 %d" % status)
+    assert set(json.loads(rest.partition(b"\r\n\r\n")[2])) == {"message", "code"}

@@ -1,0 +1,141 @@
+"""What the HTTP contract is checked on: one running server per kind of store, and an app on a fresh backpack of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from backpack.bus import RedisBus
+from backpack.homes import Folder, Memory
+from backpack.settings import Settings
+from backpack.stores.mongo import MongoStore
+from backpack.stores.sessions import RedisSessions
+from backpack.tenants import Parts
+from backpack.testing import BackpackServer, TestBackpack
+
+SETTINGS = Settings(dev=True, cheap_passwords=True, registrations_per_hour=0)
+
+
+class Services:
+    """A home on a real MongoDB-wire server and a real Redis: a database and a key prefix per backpack."""
+
+    def __init__(self, settings: Settings, mongo_url: str, redis_url: str) -> None:
+        self._settings = settings
+        self._mongo_url = mongo_url
+        self._redis_url = redis_url
+
+    def names(self) -> list[str]:
+        return []
+
+    async def open(self, name: str) -> Parts:
+        from redis.asyncio import Redis
+
+        redis = Redis.from_url(self._redis_url)
+        store = MongoStore.from_url(
+            self._mongo_url,
+            f"backpack_{name.replace('-', '_')}",
+            max_document=self._settings.max_document,
+            deadline=self._settings.query_deadline,
+        )
+        bus = RedisBus(redis, f"{name}:bus")
+        await store.open()
+        await bus.open()
+        return Parts(store, RedisSessions(redis, name), bus)
+
+    async def delete(self, name: str) -> None:
+        return None
+
+
+@pytest.fixture(scope="session", params=["memory", "sqlite", "mongo"])
+def deployment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BackpackServer]:
+    """A server on a free port, once on each kind of store."""
+    if request.param == "memory":
+        server = BackpackServer(Memory, SETTINGS)
+    elif request.param == "sqlite":
+        folder = tmp_path_factory.mktemp("backpacks")
+        server = BackpackServer(lambda settings: Folder(folder, settings), SETTINGS)
+    else:
+        mongo_url = request.getfixturevalue("mongo_url")
+        redis_url = request.getfixturevalue("redis_url")
+        server = BackpackServer(
+            lambda settings: Services(settings, mongo_url, redis_url), SETTINGS
+        )
+    server.start()
+    yield server
+    server.stop()
+
+
+class App:
+    """A web app's view of its backpack, by the backend's host name, for several actors.
+
+    Actors: `nokey`, `wrongkey`, `guest` (the key alone), and users by any other name, who are
+    registered when they first act.
+    """
+
+    def __init__(self, backpack: TestBackpack, port: int) -> None:
+        self.backpack = backpack
+        self.host = backpack.backend.removeprefix("http://")
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"host": self.host})
+        self._users: dict[str, tuple[str, str]] = {}
+
+    def user_id(self, actor: str) -> str:
+        return self._user(actor)[0]
+
+    def token(self, actor: str) -> str:
+        return self._user(actor)[1]
+
+    def _user(self, actor: str) -> tuple[str, str]:
+        if actor not in self._users:
+            user = self.backpack.register(f"{actor}@example.com")
+            self._users[actor] = (user.id, user.client.headers["x-backpack-session"])
+        return self._users[actor]
+
+    def headers(self, actor: str) -> dict[str, str]:
+        if actor == "nokey":
+            return {}
+        if actor == "wrongkey":
+            return {"authorization": "key not-the-key"}
+        headers = {"authorization": f"key {self.backpack.api_key}"}
+        if actor != "guest":
+            headers["x-backpack-session"] = self.token(actor)
+        return headers
+
+    def ask(
+        self,
+        call: str,
+        body: Any = None,
+        *,
+        actor: str = "user",
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send `call`, such as `GET /cars`, with `body` as JSON or `content` as it is."""
+        method, _, path = call.partition(" ")
+        if body is not None:
+            content = json.dumps(body).encode()
+        return self._http.request(
+            method, path, content=content, headers={**self.headers(actor), **(headers or {})}
+        )
+
+    def make(self, collection: str, *records: dict[str, Any], actor: str = "user") -> list[Any]:
+        """Make a collection with records; returns them as they were answered."""
+        self.backpack.seed({"collections": {collection: []}})
+        return [self.ask(f"POST /{collection}", record, actor=actor).json() for record in records]
+
+    def close(self) -> None:
+        self._http.close()
+        self.backpack.close()
+
+
+@pytest.fixture
+def app(deployment: BackpackServer) -> Iterator[App]:
+    """An app on a backpack of its own."""
+    made = App(deployment.create(), deployment.port)
+    yield made
+    made.close()
