@@ -22,6 +22,8 @@ from .tenants import Tenant, Tenants
 
 API, SITE, ADMIN, NOWHERE = "api", "site", "admin", "nowhere"
 
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
 # Each role has one route of this path; it takes `refusal`, and answers what no other route does.
 ELSEWHERE = "/~elsewhere"
 
@@ -51,23 +53,28 @@ class Router(sanic.router.Router):
         if place.by_path:
             path = path.partition("~")[2].partition("/")[2]
         path = "/" + path.strip("/")
-        known = "GET" if method == "HEAD" else method
+        if path == ELSEWHERE:
+            path = "/~"
+        known = {"tenant": place.tenant, "by_path": place.by_path}
         try:
-            if path == ELSEWHERE:
-                raise RouteNotFound("internal")
-            route, handler, params = self._get(path, known, place.role)
-        except RouteNotFound:
-            return self._refuse(place, NotFound(f"There is no route {path}", code="unknown_route"))
-        except MethodNotAllowed as exc:
-            allowed = tuple(sorted(exc.headers["Allow"].split(", ")))
-            return self._refuse(place, WrongMethod(f"{path} does not know {method}", allowed=allowed))
-        return route, handler, {**params, "tenant": place.tenant, "by_path": place.by_path}
+            route, handler, params = self._get(path, "GET" if method == "HEAD" else method, place.role)
+        except (RouteNotFound, MethodNotAllowed):
+            route, handler, _ = self._get(ELSEWHERE, "GET", place.role)
+            return route, handler, {**known, "refusal": self._refusal(path, method, place.role)}
+        return route, handler, {**params, **known}
 
-    def _refuse(
-        self, place: Place, refusal: BackpackError
-    ) -> tuple[Route, RouteHandler, dict[str, Any]]:
-        route, handler, _ = self._get(ELSEWHERE, "GET", place.role)
-        return route, handler, {"tenant": place.tenant, "by_path": place.by_path, "refusal": refusal}
+    def _refusal(self, path: str, method: str, role: str) -> BackpackError:
+        allowed = tuple(other for other in METHODS if self._knows(path, other, role))
+        if allowed:
+            return WrongMethod(f"{path} does not know {method}", allowed=allowed)
+        return NotFound(f"There is no route {path}", code="unknown_route")
+
+    def _knows(self, path: str, method: str, role: str) -> bool:
+        try:
+            self._get(path, method, role)
+        except (RouteNotFound, MethodNotAllowed):
+            return False
+        return True
 
     def locate(self, host: str, path: str) -> Place:
         """The place that a Host header, with or without a port, stands for."""

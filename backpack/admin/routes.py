@@ -17,9 +17,9 @@ from ..sites import find_file
 admin = Blueprint("admin", host=ADMIN)
 
 _SDK = {
-    "sdk.js": ("dist/backpack.js", "text/javascript; charset=utf-8"),
-    "sdk.mjs": ("dist/backpack.mjs", "text/javascript; charset=utf-8"),
-    "sdk.d.ts": ("index.d.ts", "text/plain; charset=utf-8"),
+    "/sdk.js": ("dist/backpack.js", "text/javascript; charset=utf-8"),
+    "/sdk.mjs": ("dist/backpack.mjs", "text/javascript; charset=utf-8"),
+    "/sdk.d.ts": ("index.d.ts", "text/plain; charset=utf-8"),
 }
 
 
@@ -28,9 +28,11 @@ async def healthz(request: Request, **_: Any) -> HTTPResponse:
     return json({"status": "ok"})
 
 
-@admin.get("/<name:sdk\\.(?:js|mjs|d\\.ts)>", ignore_body=True)
-async def sdk(request: Request, name: str, **_: Any) -> HTTPResponse:
-    path, kind = _SDK[name]
+@admin.get("/sdk.js", name="script", ignore_body=True)
+@admin.get("/sdk.mjs", name="module", ignore_body=True)
+@admin.get("/sdk.d.ts", name="types", ignore_body=True)
+async def sdk(request: Request, **_: Any) -> HTTPResponse:
+    path, kind = _SDK[request.path.rstrip("/")]
     # Frontends of any origin load it, as a script or as a module.
     headers = {
         "access-control-allow-origin": "*",
