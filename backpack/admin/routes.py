@@ -32,7 +32,7 @@ async def healthz(request: Request, **_: Any) -> HTTPResponse:
 @admin.get("/sdk.mjs", name="module", ignore_body=True)
 @admin.get("/sdk.d.ts", name="types", ignore_body=True)
 async def sdk(request: Request, **_: Any) -> HTTPResponse:
-    path, kind = _SDK[request.path.rstrip("/")]
+    path, kind = _SDK["/" + request.path.strip("/")]
     # Frontends of any origin load it, as a script or as a module.
     headers = {
         "access-control-allow-origin": "*",
