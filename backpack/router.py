@@ -1,8 +1,8 @@
 """From a Host header and a path to a role, a backpack and a route; flat in the number of backpacks.
 
-Three roles (api, site, admin) are mounted once each, on a host of the role's name. Sanic would match
-a host per backpack one by one; here one look-up turns the Host header into the role and the backpack.
-A fourth role answers hosts that nobody has.
+Three roles (api, site, admin) are mounted once each, under a path that no client's path can have.
+Sanic would match a host per backpack one by one; here one look-up turns the Host header into the role
+and the backpack. A fourth role answers hosts that nobody has.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 # Each role has one route of this path; it takes `refusal`, and answers what no other route does.
 ELSEWHERE = "/~elsewhere"
+
+
+def mount(role: str) -> str:
+    """The path that a role's blueprints are mounted under."""
+    return f"/~{role}"
 
 
 @dataclass(frozen=True)
@@ -52,26 +57,26 @@ class Router(sanic.router.Router):
         place = self.locate(host or "", path)
         if place.by_path:
             path = path.partition("~")[2].partition("/")[2]
-        path = "/" + path.strip("/")
-        if path == ELSEWHERE:
-            path = "/~"
+        path = path.strip("/")
+        mounted = f"/~{place.role}/{path}" if path != "~elsewhere" else ""
         known = {"tenant": place.tenant, "by_path": place.by_path}
         try:
-            route, handler, params = self._get(path, "GET" if method == "HEAD" else method, place.role)
+            found = self._get(mounted, "GET" if method == "HEAD" else method, None)
         except (RouteNotFound, MethodNotAllowed):
-            route, handler, _ = self._get(ELSEWHERE, "GET", place.role)
-            return route, handler, {**known, "refusal": self._refusal(path, method, place.role)}
+            route, handler, _ = self._get(mount(place.role) + ELSEWHERE, "GET", None)
+            return route, handler, {**known, "refusal": self._refusal(path, method, mounted)}
+        route, handler, params = found
         return route, handler, {**params, **known}
 
-    def _refusal(self, path: str, method: str, role: str) -> BackpackError:
-        allowed = tuple(other for other in METHODS if self._knows(path, other, role))
+    def _refusal(self, path: str, method: str, mounted: str) -> BackpackError:
+        allowed = tuple(other for other in METHODS if self._knows(mounted, other))
         if allowed:
-            return WrongMethod(f"{path} does not know {method}", allowed=allowed)
-        return NotFound(f"There is no route {path}", code="unknown_route")
+            return WrongMethod(f"/{path} does not know {method}", allowed=allowed)
+        return NotFound(f"There is no route /{path}", code="unknown_route")
 
-    def _knows(self, path: str, method: str, role: str) -> bool:
+    def _knows(self, mounted: str, method: str) -> bool:
         try:
-            self._get(path, method, role)
+            self._get(mounted, method, None)
         except (RouteNotFound, MethodNotAllowed):
             return False
         return True

@@ -11,10 +11,10 @@ from .. import assets
 from ..api.request import Request
 from ..errors import BackpackError
 from ..pages import ADMIN_STATIC, render_landing
-from ..router import ADMIN, ELSEWHERE
+from ..router import ADMIN, ELSEWHERE, mount
 from ..sites import find_file
 
-admin = Blueprint("admin", host=ADMIN)
+admin = Blueprint("admin", url_prefix=mount(ADMIN))
 
 _SDK = {
     "/sdk.js": ("dist/backpack.js", "text/javascript; charset=utf-8"),

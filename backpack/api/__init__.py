@@ -7,13 +7,13 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, json
 
 from ..errors import BackpackError
-from ..router import API, ELSEWHERE
+from ..router import API, ELSEWHERE, mount
 from .auth import auth
 from .guards import guarded
 from .records import records
 from .request import Request
 
-root = Blueprint("root", host=API)
+root = Blueprint("root", url_prefix=mount(API))
 
 
 @root.get("/", ignore_body=True)

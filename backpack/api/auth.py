@@ -6,11 +6,11 @@ from sanic import Blueprint, HTTPResponse, json
 
 from ..errors import Forbidden, Invalid
 from ..sessions import Session
-from ..router import API
+from ..router import API, mount
 from .guards import drop_session_cookie, guarded, set_session_cookie
 from .request import Request, read_object
 
-auth = Blueprint("auth", host=API)
+auth = Blueprint("auth", url_prefix=mount(API))
 
 
 @auth.post("/register", ignore_body=True)

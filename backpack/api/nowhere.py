@@ -7,10 +7,10 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, json
 
 from ..errors import BackpackError, NotFound
-from ..router import ELSEWHERE, NOWHERE
+from ..router import ELSEWHERE, NOWHERE, mount
 from .request import Request
 
-nowhere = Blueprint("nowhere", host=NOWHERE)
+nowhere = Blueprint("nowhere", url_prefix=mount(NOWHERE))
 
 
 @nowhere.get("/healthz", ignore_body=True)

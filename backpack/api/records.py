@@ -5,11 +5,11 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse, json
 
 from ..queries import parse_url
-from ..router import API
+from ..router import API, mount
 from .guards import guarded
 from .request import Request, read_json, read_object
 
-records = Blueprint("records", host=API)
+records = Blueprint("records", url_prefix=mount(API))
 
 
 def _encoded(body: bytes) -> HTTPResponse:

@@ -11,12 +11,12 @@ from sanic.response import file
 
 from ..errors import BackpackError, WrongMethod
 from ..pages import WELCOME, render_welcome
-from ..router import ELSEWHERE, SITE
+from ..router import ELSEWHERE, SITE, mount
 from ..sites import find_file
 from ..tenants import Tenant
 from .request import Request
 
-site = Blueprint("site", host=SITE)
+site = Blueprint("site", url_prefix=mount(SITE))
 
 WELCOME_ASSETS = ("/_backpack/welcome.css", "/_backpack/welcome.js")
 
