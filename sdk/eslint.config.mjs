@@ -1,0 +1,31 @@
+/** Rules for the SDK and for the pages' scripts; `npm run lint` starts it in the folder above. */
+
+import js from "@eslint/js";
+
+const shared = ["Response", "URL", "URLSearchParams", "console", "fetch", "setTimeout"];
+const browser = ["createSdk", "document", "location", "navigator"];
+const node = ["process"];
+
+/** @param {string[]} names */
+const readable = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
+
+export default [
+  { ignores: ["**/dist/", "**/node_modules/"] },
+  js.configs.recommended,
+  {
+    languageOptions: { ecmaVersion: 2022, globals: readable([...shared, ...browser, ...node]) },
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      complexity: ["error", 10],
+      eqeqeq: "error",
+      "max-lines": ["error", 350],
+      "max-lines-per-function": ["error", 60],
+      "no-shadow": "error",
+      "no-var": "error",
+      "object-shorthand": "error",
+      "prefer-const": "error",
+      "prefer-template": "error",
+    },
+  },
+  { files: ["**/test/**"], rules: { "max-lines-per-function": "off" } },
+];

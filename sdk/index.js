@@ -1,0 +1,13 @@
+/** The SDK's front door: `createSdk` and the error that its calls reject with. */
+
+import { createAuth } from "./auth.js";
+import { BackpackError, Client } from "./client.js";
+import { createDb } from "./db.js";
+
+/** @type {typeof import("./index.d.ts").createSdk} */
+export function createSdk(url, apiKey, { session } = {}) {
+  const client = new Client(url, apiKey, session);
+  return { db: createDb(client), auth: createAuth(client) };
+}
+
+export { BackpackError };
