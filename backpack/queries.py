@@ -1,131 +1,47 @@
-"""Queries as values: URL parameters and socket filters are checked here, once, and matched exactly.
+"""Queries as values: what part of a collection is wanted, read from a URL and checked, once.
 
-The filter language is a named subset of MongoDB's with MongoDB's semantics. Nothing here waits or stores.
+The filters in them are made in `filters`, matched in `matching`, sorts in `ordering`; their names
+can be had from here. Nothing here waits or stores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl
 
-from .documents import Document
+from .documents import Document, decode, is_id
+from .errors import BadRequest, Invalid
+from .filters import EVERYTHING, Filter, both, equals, parse_filter, path_problem
+from .matching import And, Compare, ElemMatch, Exists, In, Node, Not, Or, Regex, Size
+from .ordering import order
 
-# A filter is a tree of these. Paths are dotted; "" is the value itself (only below ElemMatch).
+__all__ = [
+    "EVERYTHING",
+    "And",
+    "Compare",
+    "ElemMatch",
+    "Exists",
+    "Filter",
+    "In",
+    "Node",
+    "Not",
+    "Or",
+    "Query",
+    "Regex",
+    "Size",
+    "both",
+    "equals",
+    "order",
+    "parse_filter",
+    "parse_url",
+    "project",
+]
 
-
-@dataclass(frozen=True)
-class And:
-    """Every part matches; without parts it matches everything."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Or:
-    """At least one part matches; without parts it matches nothing."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Not:
-    """The part does not match. `$ne`, `$nin` and `$nor` are written with it."""
-
-    part: Node
-
-
-@dataclass(frozen=True)
-class Compare:
-    """`op` is one of eq, gt, gte, lt, lte; `value` any JSON value."""
-
-    path: str
-    op: str
-    value: Any
-
-
-@dataclass(frozen=True)
-class In:
-    path: str
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Exists:
-    """The path is there, null or not. Its absence is `Not(Exists(path))`."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class Regex:
-    """`pattern` is RE2 syntax, `flags` of the letters i, m, s, x."""
-
-    path: str
-    pattern: str
-    flags: str = ""
-
-
-@dataclass(frozen=True)
-class Size:
-    path: str
-    size: int
-
-
-@dataclass(frozen=True)
-class ElemMatch:
-    """An array at the path has an element that `part` matches.
-
-    `fields`: `part` speaks of fields of the element, which is a document or array; otherwise of
-    the element itself, by the path "".
-    """
-
-    path: str
-    part: Node
-    fields: bool
-
-
-Node = And | Or | Not | Compare | In | Exists | Regex | Size | ElemMatch
-# $all is And of Compare(eq) or ElemMatch; an empty $all is Or(()).
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A checked filter: as a tree, and in MongoDB's own language.
-
-    Made only by `parse_filter`, `equals` and `both`.
-    """
-
-    tree: Node
-    source: dict[str, Any] = field(compare=False)
-
-    @cached_property
-    def matches(self) -> Callable[[Document], bool]:
-        """Whether a document matches, exactly as MongoDB has it; compiled at the first call."""
-        raise NotImplementedError
-
-
-EVERYTHING = Filter(And(()), {})
-
-
-def parse_filter(raw: object) -> Filter:
-    """`raw` as a filter; raises Invalid when it is none, saying what is wrong and where."""
-    raise NotImplementedError
-
-
-def equals(path: str, value: str) -> Filter:
-    """The filter for documents with `value` at `path`."""
-    return Filter(Compare(path, "eq", value), {path: {"$eq": value}})
-
-
-def both(one: Filter, other: Filter) -> Filter:
-    """The filter that matches what `one` and `other` match."""
-    if one.tree == EVERYTHING.tree:
-        return other
-    if other.tree == EVERYTHING.tree:
-        return one
-    return Filter(And((one.tree, other.tree)), {"$and": [one.source, other.source]})
+MAX_SORT_PATHS = 8
+MAX_FIELDS = 100
 
 
 @dataclass(frozen=True)
@@ -134,6 +50,7 @@ class Query:
 
     `sort`: (path, 1 or -1) pairs. `limit` is at least 1, None for all. `after` is the `_id` that
     the answer starts behind; never together with `sort`. `fields`: paths, none for whole documents.
+    `count`: the number of all matching documents is wanted too.
     """
 
     filter: Filter = EVERYTHING
@@ -147,15 +64,134 @@ class Query:
 
 @lru_cache(maxsize=1024)
 def parse_url(query_string: str) -> Query:
-    """The query that a URL's query string asks for; raises Invalid, or BadRequest for bad JSON."""
-    raise NotImplementedError
+    """The query in a URL: `filter=<JSON>&sort=-price,name&skip=0&limit=30&after=<_id>&fields=a,b.c&count=1`.
 
-
-def order(documents: list[Document], sort: Sequence[tuple[str, int]]) -> list[Document]:
-    """`documents` by MongoDB's order of values, ties by `_id` ascending."""
-    raise NotImplementedError
+    Raises Invalid for an unknown, repeated or bad parameter, BadRequest when the filter is no JSON
+    or the text no UTF-8.
+    """
+    try:
+        pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as exc:
+        raise BadRequest("The query string is not UTF-8", code="bad_query") from exc
+    asked: dict[str, Any] = {}
+    for name, text in pairs:
+        if name not in _PARAMETERS:
+            raise _bad(name, f"is unknown; there are {', '.join(_PARAMETERS)}")
+        if name in asked:
+            raise _bad(name, "is given twice")
+        asked[name] = _PARAMETERS[name](text)
+    if asked.keys() >= {"after", "sort"}:
+        raise _bad("after", "follows the order of _id, so it cannot go with sort")
+    return Query(**asked)
 
 
 def project(document: Document, fields: tuple[str, ...]) -> Document:
-    """`document` with only `_id` and `fields`, as a MongoDB projection has it."""
-    raise NotImplementedError
+    """`document` with only `_id` and `fields`, dotted paths; all of it when there are none.
+
+    As in a MongoDB projection, a path reaches into each element of an array, elements that have no
+    fields are left out, and a number in a path is a name, no index.
+    """
+    return _only(document, _tree(fields)) if fields else document
+
+
+def _bad(name: str, why: str) -> Invalid:
+    return Invalid(f"{name}: {why}", code="bad_query", fields={name: why})
+
+
+def _filter(text: str) -> Filter:
+    try:
+        raw = decode(text.encode())
+    except BadRequest as exc:
+        raise type(exc)(f"filter: {exc.message}", code=exc.code) from exc
+    return parse_filter(raw)
+
+
+def _path(name: str, path: str) -> str:
+    problem = path_problem(path)
+    if problem:
+        raise _bad(name, problem)
+    return path
+
+
+def _sort(text: str) -> tuple[tuple[str, int], ...]:
+    items = text.split(",")
+    keys = {_path("sort", item.removeprefix("-")): -1 if item[:1] == "-" else 1 for item in items}
+    if len(keys) < len(items):
+        raise _bad("sort", "names a path twice")
+    if len(keys) > MAX_SORT_PATHS:
+        raise _bad("sort", f"may have at most {MAX_SORT_PATHS} paths")
+    return tuple(keys.items())
+
+
+def _fields(text: str) -> tuple[str, ...]:
+    paths = [_path("fields", path) for path in text.split(",")]
+    if len(paths) > MAX_FIELDS:
+        raise _bad("fields", f"may have at most {MAX_FIELDS} paths")
+    for before, path in zip([*sorted(paths), ""][1:], sorted(paths), strict=True):
+        if before == path:
+            raise _bad("fields", f"names {path} twice")
+    for path in {*paths, "_id"}:
+        names = path.split(".")
+        if any(".".join(names[:cut]) in {*paths, "_id"} for cut in range(1, len(names))):
+            raise _bad("fields", f"{path} is a part of another path")
+    return tuple(paths)
+
+
+def _number(name: str, least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < least:
+            raise _bad(name, f"must be a whole number from {least} to {10**18 - 1}")
+        return int(text)
+
+    return read
+
+
+def _after(text: str) -> str:
+    if not is_id(text):
+        raise _bad("after", "must be an _id, 24 lower-case hex digits")
+    return text
+
+
+def _count(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise _bad("count", "must be 1 or 0")
+    return text == "1"
+
+
+_PARAMETERS: dict[str, Callable[[str], Any]] = {
+    "filter": _filter,
+    "sort": _sort,
+    "skip": _number("skip", 0),
+    "limit": _number("limit", 1),
+    "after": _after,
+    "fields": _fields,
+    "count": _count,
+}
+
+
+@lru_cache(maxsize=256)
+def _tree(fields: tuple[str, ...]) -> dict[str, Any]:
+    """The paths as nested names: `("a", "b.c")` as `{"_id": None, "a": None, "b": {"c": None}}`."""
+    tree: dict[str, Any] = {}
+    for path in fields:
+        *outer, last = path.split(".")
+        branch = tree
+        for name in outer:
+            branch = branch.setdefault(name, {})
+        branch[last] = None
+    tree["_id"] = None
+    return tree
+
+
+def _only(value: Any, tree: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_only(item, tree) for item in value if isinstance(item, dict | list)]
+    kept = {}
+    for name, item in value.items():
+        if name in tree:
+            branch = tree[name]
+            if branch is None:
+                kept[name] = item
+            elif isinstance(item, dict | list):
+                kept[name] = _only(item, branch)
+    return kept

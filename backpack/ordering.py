@@ -1,0 +1,180 @@
+"""The order of values and of documents, as MongoDB has it. Which documents match is in `matching`.
+
+Sources: MongoDB manual, "Comparison/Sort Order" and "sort()"; for paths through arrays the server's
+own rule, by which a document sorts as the first of the keys that an index on the same paths would
+hold (`src/mongo/db/index/btree_key_generator.cpp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from .documents import Document
+from .errors import Invalid
+
+# A value as a tuple of its type's place and something to compare within the type.
+ValueKey = tuple[int, Any]
+Sort = Sequence[tuple[str, int]]
+
+# An empty array sorts before null where a path ends at it.
+_EMPTY: ValueKey = (-1, 0)
+_NULL: ValueKey = (0, 0)
+# More than the elements of any one array; only a product of two can pass it.
+_MAX_KEYS = 2**20
+
+
+def value_key(value: Any) -> ValueKey:
+    """A key that compares as the JSON value does: null, numbers, strings, objects, arrays, booleans.
+
+    Objects compare by their fields in order, each by type, then name, then value.
+    """
+    kind = type(value)
+    if kind is str:
+        return 2, value
+    if kind is int or kind is float:
+        return 1, value
+    if value is None:
+        return _NULL
+    if kind is bool:
+        return 5, value
+    if kind is list:
+        return 4, tuple([value_key(item) for item in value])
+    return 3, tuple([_field_key(name, item) for name, item in value.items()])
+
+
+def _field_key(name: str, value: Any) -> tuple[int, str, Any]:
+    place, key = value_key(value)
+    return place, name, key
+
+
+def order(documents: list[Document], sort: Sort) -> list[Document]:
+    """`documents` by `sort`, (path, 1 or -1) pairs; ties, and all without a sort, by `_id` ascending.
+
+    Raises Invalid when two paths lead through different arrays of one document, or a number in a
+    path is an index and a field of an element as well; MongoDB refuses both.
+    """
+    ordered = sorted(documents, key=lambda document: document["_id"])
+    if not sort:
+        return ordered
+    paths = [path.split(".") for path, _ in sort]
+    keyed = [(_sort_key(document, paths, sort), document) for document in ordered]
+    for place in reversed(range(len(sort))):
+        keyed.sort(key=lambda pair: pair[0][place], reverse=sort[place][1] < 0)
+    return [document for _, document in keyed]
+
+
+def _sort_key(document: Document, paths: list[list[str]], sort: Sort) -> Sequence[ValueKey]:
+    """The key that comes first in the order asked for."""
+    plain = [_at(document, path) for path in paths]
+    if all(found.array is None for found in plain):
+        return [found.key for found in plain]
+    keys = list(islice(_keys(document, [_Place(path) for path in paths]), _MAX_KEYS + 1))
+    if len(keys) > _MAX_KEYS:
+        raise Invalid("Cannot sort by arrays in arrays as large as these", code="bad_sort")
+    for place, (_, direction) in enumerate(sort):
+        first = (min if direction > 0 else max)(key[place] for key in keys)
+        keys = [key for key in keys if key[place] == first]
+    return keys[0]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where a walk along a path ended: at an array with `rest` of the path to go, or at a value."""
+
+    key: ValueKey = _NULL
+    array: list[Any] | None = None
+    rest: Sequence[str] = ()
+
+
+_MISSING = _Found()
+
+
+def _at(value: Any, path: Sequence[str]) -> _Found:
+    for depth, name in enumerate(path):
+        if type(value) is list:
+            return _Found(array=value, rest=path[depth:])
+        if type(value) is not dict or name not in value:
+            return _MISSING
+        value = value[name]
+    return _Found(array=value) if type(value) is list else _Found(value_key(value))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One path of a sort on its way into a document.
+
+    `key`: what was found, once the path has ended. `ends`: it ends at the element of an array that
+    is up next. `picked`: what the number at its start picked out of that array, and `nested`
+    whether it is an array itself.
+    """
+
+    rest: Sequence[str] = ()
+    key: ValueKey | None = None
+    ends: bool = False
+    picked: _Found | None = None
+    nested: bool = False
+
+
+def _keys(value: Any, places: list[_Place]) -> Iterator[list[ValueKey]]:
+    """Every key of `value`, one for each element of the array that its paths lead through."""
+    found = [_step(value, place) for place in places]
+    arrays = [step.array for step in found if step.array is not None]
+    if not arrays:
+        yield [step.key for step in found]
+        return
+    array = arrays[0]
+    if any(other is not array for other in arrays):
+        raise Invalid("Cannot sort by two arrays of one document", code="bad_sort")
+    whole = any(place.nested for place in places)
+    inner = [_into(array, step, whole=whole) for step in found]
+    for item in _items(array, inner):
+        yield from _keys(item, inner)
+
+
+def _items(array: list[Any], places: list[_Place]) -> list[Any]:
+    """The elements that make a difference to at least one path."""
+    if not array:
+        return [None]
+    same = all(place.key or place.picked for place in places)
+    return array[:1] if same else array
+
+
+def _step(value: Any, place: _Place) -> _Found:
+    if place.key:
+        return _Found(place.key)
+    if place.ends:
+        return _Found(value_key(value))
+    if place.picked:
+        return place.picked
+    return _at(value, place.rest) if type(value) is dict else _MISSING
+
+
+def _into(array: list[Any], step: _Found, *, whole: bool) -> _Place:
+    """How a path goes on inside the elements of `array`, after `step`."""
+    if step.array is None:
+        return _Place(key=step.key)
+    if not step.rest:
+        if not array:
+            return _Place(key=_EMPTY)
+        return _Place(key=value_key(array)) if whole else _Place(ends=True)
+    name = step.rest[0]
+    index = index_of(name)
+    if not 0 <= index < len(array):
+        return _Place(step.rest)
+    if any(type(item) is dict and name in item for item in array):
+        raise Invalid(
+            f"Cannot sort by the index {name}: it is a field of the array's elements too",
+            code="bad_sort",
+        )
+    item = array[index]
+    return _Place(step.rest, None, False, _at(item, step.rest[1:]), type(item) is list)
+
+
+def index_of(name: str) -> int:
+    """The place in an array that a part of a path means, -1 when it means none (as `01` does)."""
+    if not name.isascii() or not name.isdigit() or (name[0] == "0" and name != "0"):
+        return -1
+    return int(name[:19])
