@@ -1,4 +1,7 @@
-"""The Sanic application: blueprints on their roles, one error handler. What it serves is opened by its caller."""
+"""The Sanic application: blueprints on their roles, one error handler.
+
+What it serves is opened by its caller.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 from sanic import HTTPResponse, Sanic, json
 from sanic.config import Config
@@ -22,8 +26,10 @@ from .tenants import Tenants
 
 logger = logging.getLogger("backpack")
 
+App = Sanic[Config, SimpleNamespace]
 
-def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> Sanic:
+
+def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> App:
     """The application that serves every backpack of `tenants`.
 
     `sites` maps names of backpacks to folders that are served as their frontends.
@@ -31,7 +37,7 @@ def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> San
     config = Config(env_prefix=None)
     config.FALLBACK_ERROR_FORMAT = "json"
     config.AUTO_EXTEND = False
-    app = Sanic(
+    app: App = Sanic(
         # Sanic keeps a registry of names; several applications live in one test process.
         f"backpack-{secrets.token_hex(6)}",
         config=config,
@@ -68,4 +74,11 @@ def _translate(exc: Exception) -> BackpackError:
     return failure
 
 
-_CODES = {404: "not_found", 405: "wrong_method", 408: "timeout", 413: "too_large", 414: "url_too_long", 503: "unavailable"}
+_CODES = {
+    404: "not_found",
+    405: "wrong_method",
+    408: "timeout",
+    413: "too_large",
+    414: "url_too_long",
+    503: "unavailable",
+}

@@ -1,4 +1,5 @@
-"""Where the folders lie that are not Python: inside the package in a wheel, beside it in a checkout."""
+"""Where the folders lie that are not Python: inside the package in a wheel, beside it in a
+checkout."""
 
 from __future__ import annotations
 

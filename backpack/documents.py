@@ -1,4 +1,7 @@
-"""Documents as values: JSON in and out, checks, ids, stamps, merge and replace. Nothing here waits or stores."""
+"""Documents as values: JSON in and out, checks, ids, stamps, merge and replace.
+
+Nothing here waits or stores.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,8 @@ def is_id(text: object) -> bool:
 
 
 def now() -> str:
-    """The time as documents carry it: ISO 8601 in UTC with milliseconds, `2026-01-31T08:09:10.123Z`."""
+    """The time as documents carry it: ISO 8601 in UTC with milliseconds,
+    `2026-01-31T08:09:10.123Z`."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
@@ -96,7 +100,7 @@ def _check_values(value: Any, depth: int) -> bool:
     elif kind is float:
         if not math.isfinite(value):
             raise Invalid("A number is not finite", code="bad_number")
-        return abs(value) >= _INT64
+        return bool(abs(value) >= _INT64)
     elif kind is not list:
         return False
     if depth > MAX_NESTING:
@@ -137,7 +141,11 @@ def _check_names(value: Any) -> None:
 
 
 def _bad_name(name: str) -> Invalid:
-    why = "is reserved" if name == REVISION else "a field name may not be empty, start with $, or contain . or NUL"
+    why = (
+        "is reserved"
+        if name == REVISION
+        else "a field name may not be empty, start with $, or contain . or NUL"
+    )
     return Invalid("invalid entry", code="invalid_entry", fields={name: why})
 
 
@@ -145,7 +153,9 @@ def stamp(data: Document, record_id: str, at: str) -> Document:
     """A new record of `data`; raises Invalid when `data` brings a stamp of its own."""
     for name in STAMPS:
         if name in data:
-            raise Invalid("invalid entry", code="invalid_entry", fields={name: "is set by the server"})
+            raise Invalid(
+                "invalid entry", code="invalid_entry", fields={name: "is set by the server"}
+            )
     return {"_id": record_id, **data, "createdAt": at, "updatedAt": at}
 
 
@@ -170,7 +180,9 @@ def check_merge(patch: object) -> Document:
                 raise _bad_name(path)
         for cut in range(1, len(parts)):
             if ".".join(parts[:cut]) in paths:
-                raise Invalid("invalid entry", code="invalid_entry", fields={path: "overlaps another path"})
+                raise Invalid(
+                    "invalid entry", code="invalid_entry", fields={path: "overlaps another path"}
+                )
         if len(parts) > MAX_NESTING:
             raise Invalid(f"Nested deeper than {MAX_NESTING} levels", code="too_deep")
         _check_names(value)
@@ -190,7 +202,9 @@ def merge(old: Document, patch: Document, at: str) -> Document:
         head = path.partition(".")[0]
         if head in STAMPS:
             if path != head or value != old[head]:
-                raise Invalid("invalid entry", code="invalid_entry", fields={path: "cannot be changed"})
+                raise Invalid(
+                    "invalid entry", code="invalid_entry", fields={path: "cannot be changed"}
+                )
         elif head == path:
             _assign(new, path, value)
         elif head in new or value is not None:
@@ -208,7 +222,8 @@ def _assign(target: Document, name: str, value: Any) -> None:
 
 
 def _merged(container: Any, rest: list[str], value: Any, path: str) -> Any:
-    """A copy of `container` with the place at `rest` set; the original may be shared, so it is left alone."""
+    """A copy of `container` with the place at `rest` set; the original may be shared, so it is left
+    alone."""
     name, deeper = rest[0], rest[1:]
     if isinstance(container, dict):
         branch: Any = dict(container)
@@ -223,10 +238,14 @@ def _merged(container: Any, rest: list[str], value: Any, path: str) -> Any:
         if not name.isascii() or not name.isdigit() or int(name[:9]) >= len(container):
             if value is None:
                 return container
-            raise Invalid("invalid entry", code="invalid_entry", fields={path: "is no place in the array"})
+            raise Invalid(
+                "invalid entry", code="invalid_entry", fields={path: "is no place in the array"}
+            )
         branch, place = list(container), int(name)
         branch[place] = _merged(branch[place], deeper, value, path) if deeper else value
         return branch
     if value is None:
         return container
-    raise Invalid("invalid entry", code="invalid_entry", fields={path: "runs through a value without fields"})
+    raise Invalid(
+        "invalid entry", code="invalid_entry", fields={path: "runs through a value without fields"}
+    )

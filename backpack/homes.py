@@ -1,4 +1,7 @@
-"""Where the backpacks of one process are kept: a folder, or memory. Engines are imported when they are needed."""
+"""Where the backpacks of one process are kept: a folder, or memory.
+
+Engines are imported when they are needed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ class Folder:
     def names(self) -> list[str]:
         if not self._path.is_dir():
             return []
-        return sorted(entry.name for entry in self._path.iterdir() if entry.is_dir() and _is_name(entry.name))
+        return sorted(
+            entry.name for entry in self._path.iterdir() if entry.is_dir() and _is_name(entry.name)
+        )
 
     async def open(self, name: str) -> Parts:
         from .stores.durable import DurableStore

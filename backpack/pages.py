@@ -1,9 +1,10 @@
-"""The HTML pages that Backpack itself shows: the welcome page of a backpack without a site, and the admin host's."""
+"""The HTML pages that Backpack itself shows: the welcome page of a backpack without a site, and the
+admin host's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ ADMIN_STATIC = _PACKAGE / "admin" / "static"
 
 @dataclass(frozen=True)
 class Address:
-    """Where the deployment is reached, as this request reached it. `port` has its colon, or is empty."""
+    """Where the deployment is reached, as this request reached it.
+
+    `port` has its colon, or is empty.
+    """
 
     scheme: str
     domain: str
@@ -68,17 +72,20 @@ def render_landing(request: Request) -> HTTPResponse:
     )
 
 
+_POLICY = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
 def _page(template: Path, policy: str, **values: Any) -> HTTPResponse:
     headers = {
         "cache-control": "no-store",
-        "content-security-policy": f"{policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "content-security-policy": f"{policy}; {_POLICY}",
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
     }
     return html(_load(template).render(values), headers=headers)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(template: Path) -> Any:
     # Jinja2 takes 50 ms to import: the start of the sandbox does not wait for it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

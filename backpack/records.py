@@ -1,4 +1,7 @@
-"""Collections and records of one backpack: check, change, store. Every rule is asked here; no request comes this far."""
+"""Collections and records of one backpack: check, change, store.
+
+Every rule is asked here; no request comes this far.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from .stores.base import Store
 
 @dataclass(frozen=True)
 class Page:
-    """Encoded records in the order asked for; `total` counts all that match, where that was asked."""
+    """Encoded records in the order asked for; `total` counts all matches, where that was asked."""
 
     records: list[bytes]
     total: int | None = None
@@ -91,14 +94,16 @@ class Records:
         return found
 
     async def create(self, collection: str, data: Any, user: str | None) -> bytes:
-        """Store one new record, or each of a list: all or none. Answers in the shape of `data`, encoded.
+        """Store one new record, or each of a list: all or none.
 
-        Where the user may not read what was made, the answer holds its `_id` only. Raises Invalid,
+        Answers in the shape of `data`, encoded. Where the user may not read what was made, the answer holds its `_id` only. Raises Invalid,
         TooLarge; `admit` has been called before.
         """
         many = isinstance(data, list)
         if many and len(data) > self._settings.max_batch:
-            raise TooLarge(f"At most {self._settings.max_batch} documents at once", code="batch_too_large")
+            raise TooLarge(
+                f"At most {self._settings.max_batch} documents at once", code="batch_too_large"
+            )
         entries = data if many else [data]
         held = self.rules.of(collection)
         at = documents.now()
@@ -113,7 +118,9 @@ class Records:
         made = [documents.stamp(documents.check(entry), self._new_id(), at) for entry in entries]
         return await self._store.insert(collection, made)
 
-    def _stamped(self, held: CollectionRules, data: Document, user: str | None, at: str) -> Document:
+    def _stamped(
+        self, held: CollectionRules, data: Document, user: str | None, at: str
+    ) -> Document:
         rules.check_owner(held, data, user)
         if held.owned and user is not None:
             data = {**data, OWNER_FIELD: user}
@@ -126,7 +133,8 @@ class Records:
         return orjson.dumps({"_id": record["_id"]})
 
     async def replace(self, collection: str, record_id: str, data: Any, user: str | None) -> bytes:
-        """Put `data` in a record's place and answer it encoded; raises NotFound, Forbidden, Invalid, TooLarge."""
+        """Put `data` in a record's place and answer it encoded; raises NotFound, Forbidden,
+        Invalid, TooLarge."""
         new = documents.check(data)
         held = self.rules.of(collection)
         at = documents.now()
@@ -150,7 +158,9 @@ class Records:
             merged = documents.merge(old, checked, at)
             if held.owned and merged.get(OWNER_FIELD) != old.get(OWNER_FIELD):
                 raise Invalid(
-                    "invalid entry", code="invalid_entry", fields={OWNER_FIELD: "is set by the server"}
+                    "invalid entry",
+                    code="invalid_entry",
+                    fields={OWNER_FIELD: "is set by the server"},
                 )
             return merged
 

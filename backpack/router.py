@@ -1,7 +1,8 @@
 """From a Host header and a path to a role, a backpack and a route; flat in the number of backpacks.
 
 Three roles (api, site, admin) are mounted once each, under a path that no client's path can have.
-Sanic would match a host per backpack one by one; here one look-up turns the Host header into the role
+Sanic would match a host per backpack one by one; here one look-up turns the Host header into the
+role
 and the backpack. A fourth role answers hosts that nobody has.
 """
 
@@ -35,7 +36,10 @@ def mount(role: str) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """What a Host header stands for. `by_path`: it was an address, and the path named the backpack."""
+    """What a Host header stands for.
+
+    `by_path`: it was an address, and the path named the backpack.
+    """
 
     role: str
     tenant: Tenant | None = None
@@ -43,7 +47,8 @@ class Place:
 
 
 class Router(sanic.router.Router):
-    """Sanic's router, asked by role instead of by host; it refuses by a route, so that guards come first."""
+    """Sanic's router, asked by role instead of by host; it refuses by a route, so that guards come
+    first."""
 
     def __init__(self, tenants: Tenants) -> None:
         super().__init__()
@@ -105,7 +110,8 @@ class Router(sanic.router.Router):
 
 
 def _is_address(host: str) -> bool:
-    """Whether `host` names this machine by number: a foreign name could be pointed here by its owner."""
+    """Whether `host` names this machine by number: a foreign name could be pointed here by its
+    owner."""
     if host == "localhost":
         return True
     try:

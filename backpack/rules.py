@@ -1,4 +1,7 @@
-"""Access rules as values: read from JSON, checked, and asked. Pure: what to do with an answer is the caller's."""
+"""Access rules as values: read from JSON, checked, and asked.
+
+Pure: what to do with an answer is the caller's.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ RESERVED_COLLECTIONS = frozenset(
 
 @dataclass(frozen=True)
 class CollectionRules:
-    """Who may do what with the records of one collection: each value is one of public, user, owner, none."""
+    """Who may do what with the records of one collection: each value is one of public, user, owner,
+    none."""
 
     list: str = USER
     read: str = USER
@@ -58,6 +62,9 @@ class Rules:
         return self.collections.get(collection, DEFAULT)
 
 
+NO_RULES = Rules()
+
+
 def check_collection_name(name: object) -> str:
     """`name` when a collection may be called so; raises Invalid otherwise."""
     if not isinstance(name, str) or not COLLECTION_NAME.fullmatch(name):
@@ -66,7 +73,9 @@ def check_collection_name(name: object) -> str:
         why = "is reserved"
     else:
         return name
-    raise Invalid("Invalid collection name", code="bad_collection_name", fields={"collectionName": why})
+    raise Invalid(
+        "Invalid collection name", code="bad_collection_name", fields={"collectionName": why}
+    )
 
 
 # The settings of a whole backpack have a dot in their names, which no collection has.
@@ -79,7 +88,7 @@ _WIDE = {
 
 
 def parse(raw: object) -> Rules:
-    """Rules from a JSON object such as `{"cars": {"update": "owner"}, "collections.create": "none"}`.
+    """Rules from a JSON object such as `{"cars": {"update": "owner"}, "files.read": "public"}`.
 
     Raises Invalid; its `fields` name each wrong entry.
     """
@@ -111,7 +120,9 @@ def _collection(name: str, value: object, wrong: dict[str, str]) -> CollectionRu
     try:
         check_collection_name(name)
     except Invalid as exc:
-        wrong[name] = f"is no collection: the name {exc.fields['collectionName']}" if exc.fields else ""
+        wrong[name] = (
+            f"is no collection: the name {exc.fields['collectionName']}" if exc.fields else ""
+        )
         return DEFAULT
     if not isinstance(value, dict):
         wrong[name] = f"must be an object with some of {', '.join(ACTIONS)}"
@@ -132,23 +143,30 @@ def _origins(value: object, wrong: dict[str, str]) -> frozenset[str]:
         return frozenset()
     for origin in value:
         if not isinstance(origin, str) or not _is_origin(origin):
-            wrong["cors.origins"] = f"has {origin!r}, which is no origin such as https://www.example.com"
+            wrong["cors.origins"] = (
+                f"has {origin!r}, which is no origin such as https://www.example.com"
+            )
             return frozenset()
     return frozenset(value)
 
 
 def _is_origin(text: str) -> bool:
-    """Whether `text` is an origin as browsers send it (RFC 6454, section 6.1): lower case, no path."""
+    """Whether `text` is an origin as browsers send it (RFC 6454, section 6.1)."""
     try:
         parts = urlsplit(text)
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
         return False
-    return bool(parts.hostname) and text == f"{parts.scheme}://{parts.hostname}{port}" and "*" not in text
+    return (
+        bool(parts.hostname)
+        and text == f"{parts.scheme}://{parts.hostname}{port}"
+        and "*" not in text
+    )
 
 
 def admit(access: str, user: str | None) -> None:
-    """Raise Forbidden when nobody like `user` (an id, None for a guest) passes `access`, whatever the record."""
+    """Raise Forbidden when nobody like `user` (an id, None for a guest) passes `access`, whatever
+    the record."""
     if access == NONE or (user is None and access != PUBLIC):
         raise Forbidden
 
@@ -167,7 +185,7 @@ def passes(access: str, user: str | None, record: Document) -> bool:
 
 
 def visible(rules: CollectionRules, user: str | None, asked: Filter = EVERYTHING) -> Filter | None:
-    """`asked`, narrowed to the records that `user` may list and read; None when there can be none."""
+    """`asked`, narrowed to what `user` may list and read; None when that can be nothing."""
     for access in (rules.list, rules.read):
         if access == NONE or (user is None and access != PUBLIC):
             return None
@@ -177,6 +195,9 @@ def visible(rules: CollectionRules, user: str | None, asked: Filter = EVERYTHING
 
 
 def check_owner(rules: CollectionRules, data: Document, owner: object) -> None:
-    """Raise Invalid when `data` would give a record of an owned collection another owner than `owner`."""
+    """Raise Invalid when `data` would give a record of an owned collection another owner than
+    `owner`."""
     if rules.owned and OWNER_FIELD in data and data[OWNER_FIELD] != owner:
-        raise Invalid("invalid entry", code="invalid_entry", fields={OWNER_FIELD: "is set by the server"})
+        raise Invalid(
+            "invalid entry", code="invalid_entry", fields={OWNER_FIELD: "is set by the server"}
+        )

@@ -1,4 +1,5 @@
-"""Every option of a Backpack process, with its default, unit and variable; the only reader of the environment."""
+"""Every option of a Backpack process, with its default, unit and variable; the only reader of the
+environment."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ class Settings:
     query_deadline: float = 5.0  # seconds a query may take, BACKPACK_QUERY_DEADLINE
     session_ttl: int = 2_592_000  # seconds without use until a session ends, BACKPACK_SESSION_TTL
     registrations_per_hour: int = 20  # of one address, 0 for any, BACKPACK_REGISTRATIONS_PER_HOUR
-    trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-* count, BACKPACK_TRUSTED_PROXIES
+    trusted_proxies: tuple[
+        str, ...
+    ] = ()  # addresses whose X-Forwarded-* count, BACKPACK_TRUSTED_PROXIES
     cheap_passwords: bool = False  # hashes in microseconds, for test suites only; has no variable
 
 

@@ -13,7 +13,8 @@ def find_file(folder: Path, path: str) -> Path:
     """The file of `folder` that answers the URL path `path`, as it is now.
 
     A folder answers by its `index.html`, and so does the whole site for a path without a file
-    extension that has no file (a route of a single-page app). Raises NotFound. Files and folders whose
+    extension that has no file (a route of a single-page app). Raises NotFound. Files and folders
+    whose
     name starts with a dot are not served (`.well-known`, RFC 8615, is).
     """
     parts = [part for part in unquote(path).split("/") if part]

@@ -1,4 +1,7 @@
-"""Backpacks: one backend's parts held together, found by host name. What lies below a part is its own business."""
+"""Backpacks: one backend's parts held together, found by host name.
+
+What lies below a part is its own business.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,19 @@ from .users import Users
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 RESERVED_NAMES = frozenset(
-    ("admin", "www", "traefik", "backpack", "api", "mail", "ftp", "ns", "localhost", "registry", "static")
+    (
+        "admin",
+        "www",
+        "traefik",
+        "backpack",
+        "api",
+        "mail",
+        "ftp",
+        "ns",
+        "localhost",
+        "registry",
+        "static",
+    )
 )
 
 KEY_OVERLAP = 86_400  # seconds that a rotated key still works
@@ -48,7 +63,9 @@ def check_name(name: str) -> str:
         why = "it is reserved"
     else:
         return name
-    raise Invalid(f"{name!r} cannot be the name of a backpack: {why}", code="bad_name", fields={"name": why})
+    raise Invalid(
+        f"{name!r} cannot be the name of a backpack: {why}", code="bad_name", fields={"name": why}
+    )
 
 
 def check_key(key: str) -> str:
@@ -73,7 +90,7 @@ class Config:
     api_key: str
     previous_key: str | None = None
     previous_until: float = 0.0
-    rules: Rules = Rules()
+    rules: Rules = rules.NO_RULES
 
     @classmethod
     def from_document(cls, document: Document) -> Config:
@@ -110,7 +127,9 @@ class Home(Protocol):
 class Backpack:
     """One isolated backend: its configuration and its services."""
 
-    def __init__(self, name: str, parts: Parts, config: Config, settings: Settings, passwords: Passwords) -> None:
+    def __init__(
+        self, name: str, parts: Parts, config: Config, settings: Settings, passwords: Passwords
+    ) -> None:
         self.name = name
         self.settings = settings
         self.store = parts.store
@@ -124,7 +143,12 @@ class Backpack:
 
     @classmethod
     async def open(
-        cls, name: str, parts: Parts, settings: Settings, passwords: Passwords, api_key: str | None = None
+        cls,
+        name: str,
+        parts: Parts,
+        settings: Settings,
+        passwords: Passwords,
+        api_key: str | None = None,
     ) -> Backpack:
         """The backpack of `parts`; the first time it gets `api_key`, or a new key."""
         stored = await parts.store.get(_CONFIG, name)
@@ -160,7 +184,9 @@ class Backpack:
 
     async def set_key(self, key: str) -> None:
         """Make `key` the API key; the one before stops working."""
-        await self._change_config({"apiKey": check_key(key), "previousKey": None, "previousUntil": 0.0})
+        await self._change_config(
+            {"apiKey": check_key(key), "previousKey": None, "previousUntil": 0.0}
+        )
 
     async def rotate_key(self, *, now: bool = False) -> str:
         """A new API key; the one before works for 24 hours more, or with `now` no longer."""
@@ -175,7 +201,8 @@ class Backpack:
         await self._change_config({"rules": dict(rules.parse(raw).raw)})
 
     def accepts_key(self, authorization: str) -> bool:
-        """Whether an `authorization` header carries this backpack's key; takes the same time for any wrong one."""
+        """Whether an `authorization` header carries this backpack's key; takes the same time for
+        any wrong one."""
         if hmac.compare_digest(authorization.encode(), self._authorization.encode()):
             return True
         scheme, _, key = authorization.partition(" ")
@@ -192,7 +219,8 @@ class Backpack:
     def allows_origin(self, origin: str, frontend: str) -> bool:
         """Whether a page of `origin` may use this backend with credentials.
 
-        `frontend` is the origin of the backpack's own frontend, as this request's host and scheme have it.
+        `frontend` is the origin of the backpack's own frontend, as this request's host and scheme
+        have it.
         """
         known = self._origins.get((origin, frontend))
         if known is None:
@@ -281,11 +309,13 @@ class Tenants:
         tenant = self._tenants.get(name)
         if tenant is None:
             known = ", ".join(self.names()) or "none"
-            raise NotFound(f"There is no backpack {name!r}; there are: {known}", code="unknown_backpack")
+            raise NotFound(
+                f"There is no backpack {name!r}; there are: {known}", code="unknown_backpack"
+            )
         return tenant.backpack or await tenant.open()
 
     async def create(self, name: str, api_key: str | None = None) -> Backpack:
-        """Make a backpack; raises Invalid for a bad name or key, Conflict when the name is taken."""
+        """Make a backpack; raises Invalid for a bad name or key, Conflict for a taken name."""
         check_name(name)
         if api_key is not None:
             check_key(api_key)

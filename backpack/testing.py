@@ -1,7 +1,11 @@
-"""Backpacks in memory for test suites: a pytest plugin with the fixtures `backpack` and `backpack_server`.
+"""Backpacks in memory for test suites: a pytest plugin with two fixtures.
 
-The plugin is found by pytest wherever this package is installed with its `test` extra. It is the real
-server on a free port of 127.0.0.1, in a thread, with fake MongoDB and Redis below it and cheap password
+`backpack` is a fresh backend for one test, `backpack_server` the server that it lives on.
+
+The plugin is found by pytest wherever this package is installed with its `test` extra. It is the
+real
+server on a free port of 127.0.0.1, in a thread, with fake MongoDB and Redis below it and cheap
+password
 hashes; nothing touches the disk.
 """
 
@@ -35,13 +39,14 @@ PASSWORD = "correct horse battery"
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "backpack(seed=None, rules=None): what the `backpack` fixture starts with; see Backpack's docs/testing.md",
+        "backpack(seed=None, rules=None): what the fixture `backpack` starts with",
     )
 
 
 @dataclass
 class TestUser:
-    """A registered user of a test backpack; `client` is an httpx.Client that is logged in as this user."""
+    """A registered user of a test backpack; `client` is an httpx.Client that is logged in as this
+    user."""
 
     __test__ = False
 
@@ -54,7 +59,8 @@ class TestUser:
 class TestBackpack:
     """A fresh, isolated backend: what an app under test needs, and what a test does with it.
 
-    `url` and `api_key` are what `createSdk` takes (from Node or Python); `backend` and `frontend` are its
+    `url` and `api_key` are what `createSdk` takes (from Node or Python); `backend` and `frontend`
+    are its
     hosts for browsers. `client` is an httpx.Client with the key and without a session: a guest.
     """
 
@@ -103,12 +109,14 @@ class TestBackpack:
     def seed(self, seed: Seed) -> dict[str, Any]:
         """Fill the backpack from a dict, or from a JSON file that holds one.
 
-        `{"users": [{"email", "password"}], "collections": {"cars": [{...}]}, "rules": {...}}`, each part
-        as needed. Rules do not hold back a seed. Returns what was made: `{"users": [id], "collections":
+        `{"users": [{"email", "password"}], "collections": {"cars": [{...}]}, "rules": {...}}`, each
+        part
+        as needed. Rules do not hold back a seed. Returns what was made: `{"users": [id],
+        "collections":
         {"cars": [record]}}`.
         """
         if isinstance(seed, (str, Path)):
-            seed = json.loads(Path(seed).read_text("utf-8"))
+            return self.seed(json.loads(Path(seed).read_text("utf-8")))
         return self._server.call(_seed(self._backpack, seed))
 
     def close(self) -> None:
@@ -230,7 +238,9 @@ def backpack_server() -> Iterator[BackpackServer]:
 
 
 @pytest.fixture
-def backpack(backpack_server: BackpackServer, request: pytest.FixtureRequest) -> Iterator[TestBackpack]:
+def backpack(
+    backpack_server: BackpackServer, request: pytest.FixtureRequest
+) -> Iterator[TestBackpack]:
     """A fresh, isolated backpack, as `@pytest.mark.backpack(seed=..., rules=...)` has it."""
     marker = request.node.get_closest_marker("backpack")
     wanted = dict(marker.kwargs) if marker else {}

@@ -1,4 +1,5 @@
-"""What the HTTP contract is checked on: one running server per kind of store, and an app on a fresh backpack of it."""
+"""What the HTTP contract is checked on: one running server per kind of store, and an app on a fresh
+backpack of it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ SETTINGS = Settings(dev=True, cheap_passwords=True, registrations_per_hour=0)
 
 
 class Services:
-    """A home on a real MongoDB-wire server and a real Redis: a database and a key prefix per backpack."""
+    """A home on a real MongoDB-wire server and a real Redis: a database and a key prefix per
+    backpack."""
 
     def __init__(self, settings: Settings, mongo_url: str, redis_url: str) -> None:
         self._settings = settings
@@ -63,9 +65,7 @@ def deployment(
     else:
         mongo_url = request.getfixturevalue("mongo_url")
         redis_url = request.getfixturevalue("redis_url")
-        server = BackpackServer(
-            lambda settings: Services(settings, mongo_url, redis_url), SETTINGS
-        )
+        server = BackpackServer(lambda settings: Services(settings, mongo_url, redis_url), SETTINGS)
     server.start()
     yield server
     server.stop()

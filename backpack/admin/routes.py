@@ -41,7 +41,10 @@ async def sdk(request: Request, **_: Any) -> HTTPResponse:
         "x-content-type-options": "nosniff",
     }
     return await file(
-        assets.folder("sdk") / path, mime_type=kind, headers=headers, request_headers=request.headers
+        assets.folder("sdk") / path,
+        mime_type=kind,
+        headers=headers,
+        request_headers=request.headers,
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP of a backpack: its blueprints, mounted once for all backpacks on the host of their role."""
+"""The HTTP of a backpack: its blueprints, mounted once for all backpacks under their role."""
 
 from __future__ import annotations
 

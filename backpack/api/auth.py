@@ -5,8 +5,8 @@ from __future__ import annotations
 from sanic import Blueprint, HTTPResponse, json
 
 from ..errors import Forbidden, Invalid
-from ..sessions import Session
 from ..router import API, mount
+from ..sessions import Session
 from .guards import drop_session_cookie, guarded, set_session_cookie
 from .request import Request, read_object
 

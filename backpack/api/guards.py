@@ -1,4 +1,7 @@
-"""What stands before every route of a backend, in this order: CORS, API key, session. And what goes with every answer."""
+"""What stands before every route of a backend, in this order: CORS, API key, session.
+
+And what goes with every answer: CORS headers and cookies.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def guarded(handler: Handler) -> Handler:
     """A route of a backend: `handler` runs when the guards let the request in."""
 
     @wraps(handler)
-    async def endpoint(request: Request, tenant: Tenant, by_path: bool, **params: Any) -> HTTPResponse:
+    async def endpoint(
+        request: Request, tenant: Tenant, by_path: bool, **params: Any
+    ) -> HTTPResponse:
         backpack = tenant.backpack or await tenant.open()
         request.backpack = backpack
         request.by_path = by_path
@@ -61,7 +66,7 @@ def cors_headers(request: Request, backpack: Backpack) -> dict[str, str]:
 
 
 def frontend_origin(request: Request, backpack: Backpack) -> str:
-    """The origin of the backpack's own frontend, on the scheme and port that this request came by."""
+    """The origin of the backpack's own frontend, on the scheme and port of this request."""
     port = request.headers.get("host", "").rpartition(":")[2]
     suffix = f":{port}" if port.isdigit() else ""
     return f"{request.public_scheme}://{backpack.name}.{backpack.settings.domain}{suffix}"
@@ -120,11 +125,13 @@ def _add_cookie(request: Request, response: HTTPResponse, value: str, max_age: i
 
 
 def is_same_site(request: Request) -> bool:
-    """Whether the page that asks shares this backend's site (or there is no page): scheme and domain are ours."""
+    """Whether the page that asks shares this backend's site (or there is no page): scheme and
+    domain are ours."""
     origin = request.headers.get("origin")
     if origin is None:
         return True
     scheme, _, rest = origin.partition("://")
     host = rest.rpartition(":")[0] or rest
     domain = request.backpack.settings.domain
-    return scheme == request.public_scheme and (host == domain or host.endswith(f".{domain}"))
+    ours: bool = host == domain or host.endswith(f".{domain}")
+    return ours and scheme == request.public_scheme

@@ -1,4 +1,7 @@
-"""Collections and records over HTTP. The rules are the service's; here a request is read and an answer written."""
+"""Collections and records over HTTP.
+
+The rules are the service's; here a request is read and an answer written.
+"""
 
 from __future__ import annotations
 

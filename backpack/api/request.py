@@ -1,4 +1,7 @@
-"""A request as routes see it: who asks, of which backpack, and its body. Nothing is decided here."""
+"""A request as routes see it: who asks, of which backpack, and its body.
+
+Nothing is decided here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from ..tenants import Backpack
 NO_BODY = object()
 
 
-class Request(sanic.Request):  # type: ignore[type-arg]
+class Request(sanic.Request):
     """Sanic's request with what the guards found out.
 
     `answer_headers` go with every answer, errors too. `session` is None for a guest, and `token`
@@ -42,7 +45,7 @@ class Request(sanic.Request):  # type: ignore[type-arg]
 
     @property
     def client_address(self) -> str:
-        """The address the client has; a proxy's word for it counts only when the proxy is trusted."""
+        """The client's address; a proxy's word for it counts only when the proxy is trusted."""
         if self.from_proxy:
             # The last entry is the one that our own proxy wrote; those before it anyone can send.
             forwarded = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
@@ -64,13 +67,13 @@ async def read_json(request: Request, *, empty: Any = NO_BODY) -> Any:
     Raises TooLarge before a body that is over the limit is read, BadRequest, Invalid.
     """
     limit = request.backpack.settings.max_body
-    stream = request.stream
+    stream: Any = request.stream
     if stream is not None and stream.request_body:
         if (stream.request_bytes_left or 0) > limit:
             raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large")
         stream.request_max_size = limit
         try:
-            await request.receive_body()
+            await request.receive_body()  # type: ignore[no-untyped-call]
         except PayloadTooLarge as exc:
             raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large") from exc
     if request.body:

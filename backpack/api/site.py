@@ -1,4 +1,4 @@
-"""The frontend host of a backpack over HTTP: a folder's files as they are now, or the welcome page."""
+"""The frontend host of a backpack over HTTP: a folder's files, or the welcome page."""
 
 from __future__ import annotations
 

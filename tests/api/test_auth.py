@@ -85,14 +85,18 @@ def test_login_by_cookie(app: App) -> None:
     assert (name, len(rest.partition(";")[0])) == ("backpack_session", 43)
     attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
     assert attributes == {"path=/", "max-age=2592000", "httponly", "samesite=lax"}
-    me = app.ask("GET /me", actor="guest", headers={"cookie": f"theme=dark; {cookie.partition(';')[0]}; x=y"})
+    me = app.ask(
+        "GET /me", actor="guest", headers={"cookie": f"theme=dark; {cookie.partition(';')[0]}; x=y"}
+    )
     assert (me.status_code, me.json()["id"]) == (200, user_id)
 
 
 def test_login_by_token_sets_no_cookie(app: App) -> None:
     user_id = register(app, "ada@example.com").json()["id"]
 
-    answer = app.ask("POST /login", {"email": "ada@example.com", "password": GOOD, "token": True}, actor="guest")
+    answer = app.ask(
+        "POST /login", {"email": "ada@example.com", "password": GOOD, "token": True}, actor="guest"
+    )
 
     assert answer.json() == {"id": user_id, "token": answer.json()["token"]}
     assert "set-cookie" not in answer.headers
@@ -165,7 +169,10 @@ def test_good_login_clears_failures(app: App) -> None:
 
 
 def test_every_login_is_a_session(app: App) -> None:
-    tokens = {app.backpack.login(app.backpack.register().email).client.headers["x-backpack-session"] for _ in "ab"}
+    tokens = {
+        app.backpack.login(app.backpack.register().email).client.headers["x-backpack-session"]
+        for _ in "ab"
+    }
 
     assert len(tokens) == 2
 
@@ -196,7 +203,9 @@ def test_me_tells_account(app: App) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", answer.json()["createdAt"])
 
 
-@pytest.mark.parametrize("token", ["", "x", "0" * 43, "é", "../..", "a" * 5000], ids=lambda t: t[:6])
+@pytest.mark.parametrize(
+    "token", ["", "x", "0" * 43, "é", "../..", "a" * 5000], ids=lambda t: t[:6]
+)
 def test_made_up_token_is_a_guest(app: App, token: str) -> None:
     headers = {"x-backpack-session": token.encode().decode("latin-1")}
 
@@ -214,7 +223,12 @@ def test_password_change_ends_other_sessions(app: App) -> None:
     assert user.client.get("/me").status_code == 200
     assert other.client.get("/me").status_code == 403
     assert app.backpack.login(user.email, new).id == user.id
-    assert app.backpack.client.post("/login", json={"email": user.email, "password": user.password}).status_code == 401
+    assert (
+        app.backpack.client.post(
+            "/login", json={"email": user.email, "password": user.password}
+        ).status_code
+        == 401
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,16 @@ def cors_headers(app: App, call: str, origin: str, actor: str = "guest") -> dict
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://localhost:5173", "http://localhost", "https://localhost:3000", "http://app.localhost:8080",
-     "http://127.0.0.1:3000", "http://127.9.9.9", "http://[::1]:3000"],
-)  # fmt: skip
+    [
+        "http://localhost:5173",
+        "http://localhost",
+        "https://localhost:3000",
+        "http://app.localhost:8080",
+        "http://127.0.0.1:3000",
+        "http://127.9.9.9",
+        "http://[::1]:3000",
+    ],
+)
 def test_loopback_pages_are_allowed(app: App, origin: str) -> None:
     assert cors_headers(app, "GET /", origin) == allowed_headers(origin)
 
@@ -42,7 +49,9 @@ def test_own_frontend_is_allowed(app: App) -> None:
     assert cors_headers(app, "GET /", origin) == allowed_headers(origin)
 
 
-@pytest.mark.parametrize("call", ["GET /", "GET /me", "GET /no/such/route", "POST /login", "DELETE /cars"])
+@pytest.mark.parametrize(
+    "call", ["GET /", "GET /me", "GET /no/such/route", "POST /login", "DELETE /cars"]
+)
 @pytest.mark.parametrize("actor", ["guest", "wrongkey"])
 def test_errors_carry_cors_headers(app: App, call: str, actor: str) -> None:
     origin = app.backpack.frontend
@@ -53,11 +62,22 @@ def test_errors_carry_cors_headers(app: App, call: str, actor: str) -> None:
 def test_other_pages_are_not_allowed(app: App) -> None:
     port = app.host.rpartition(":")[2]
     origins = [
-        "http://evil.example", "https://evil.example", "null", "http://localhost.evil.example",
-        "http://evil-localhost", "file://", "", "http://127.0.0.1.evil.example", "http://localhost:5173/x",
-        f"http://admin.bkpk.localhost:{port}", f"http://other.bkpk.localhost:{port}", "http://bkpk.localhost",
-        f"http://{app.backpack.name}-be.bkpk.localhost:{port}", "http://user@localhost", "http://LOCALHOST evil",
-    ]  # fmt: skip
+        "http://evil.example",
+        "https://evil.example",
+        "null",
+        "http://localhost.evil.example",
+        "http://evil-localhost",
+        "file://",
+        "",
+        "http://127.0.0.1.evil.example",
+        "http://localhost:5173/x",
+        f"http://admin.bkpk.localhost:{port}",
+        f"http://other.bkpk.localhost:{port}",
+        "http://bkpk.localhost",
+        f"http://{app.backpack.name}-be.bkpk.localhost:{port}",
+        "http://user@localhost",
+        "http://LOCALHOST evil",
+    ]
 
     assert {origin: cors_headers(app, "GET /", origin) for origin in origins} == {
         origin: {"vary": "Origin"} for origin in origins
@@ -67,7 +87,9 @@ def test_other_pages_are_not_allowed(app: App) -> None:
 def test_listed_origin_is_allowed(app: App) -> None:
     app.backpack.set_rules({"cors.origins": ["https://www.example.com"]})
 
-    assert cors_headers(app, "GET /", "https://www.example.com") == allowed_headers("https://www.example.com")
+    assert cors_headers(app, "GET /", "https://www.example.com") == allowed_headers(
+        "https://www.example.com"
+    )
     assert cors_headers(app, "GET /", "http://www.example.com") == {"vary": "Origin"}
     assert cors_headers(app, "GET /", "https://example.com") == {"vary": "Origin"}
 
@@ -88,7 +110,10 @@ def test_preflight_needs_no_key(app: App, path: str) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["access-control-allow-origin"] == app.backpack.frontend
     assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST, PUT, PATCH, DELETE"
-    assert answer.headers["access-control-allow-headers"] == "authorization, content-type, x-backpack-session, range"
+    assert (
+        answer.headers["access-control-allow-headers"]
+        == "authorization, content-type, x-backpack-session, range"
+    )
     assert answer.headers["access-control-max-age"] == "600"
 
 
@@ -110,12 +135,22 @@ def login_cookie(app: App, origin: str | None) -> set[str]:
 
 def test_page_of_other_site_gets_partitioned_cookie(app: App) -> None:
     assert login_cookie(app, "http://localhost:5173") == {
-        "path=/", "max-age=2592000", "httponly", "secure", "samesite=none", "partitioned",
-    }  # fmt: skip
+        "path=/",
+        "max-age=2592000",
+        "httponly",
+        "secure",
+        "samesite=none",
+        "partitioned",
+    }
 
 
 def test_own_frontend_gets_lax_cookie(app: App) -> None:
-    assert login_cookie(app, app.backpack.frontend) == {"path=/", "max-age=2592000", "httponly", "samesite=lax"}
+    assert login_cookie(app, app.backpack.frontend) == {
+        "path=/",
+        "max-age=2592000",
+        "httponly",
+        "samesite=lax",
+    }
 
 
 def test_connect_url_knows_no_cors(app: App) -> None:

@@ -14,9 +14,19 @@ def get(server: BackpackServer, host: str, path: str = "/", method: str = "GET")
 
 @pytest.mark.parametrize(
     "host",
-    ["{name}-be.bkpk.localhost", "{name}-be.bkpk.localhost:1234", "{NAME}-BE.BKPK.LOCALHOST", "{name}-be.bkpk.localhost.",
-     "{name}.bkpk.localhost", "admin.bkpk.localhost", "nobody.bkpk.localhost", "127.0.0.1", "[::1]:80", "x.example"],
-)  # fmt: skip
+    [
+        "{name}-be.bkpk.localhost",
+        "{name}-be.bkpk.localhost:1234",
+        "{NAME}-BE.BKPK.LOCALHOST",
+        "{name}-be.bkpk.localhost.",
+        "{name}.bkpk.localhost",
+        "admin.bkpk.localhost",
+        "nobody.bkpk.localhost",
+        "127.0.0.1",
+        "[::1]:80",
+        "x.example",
+    ],
+)
 def test_healthz_answers_on_every_host(
     backpack: TestBackpack, backpack_server: BackpackServer, host: str
 ) -> None:
@@ -29,10 +39,23 @@ def test_healthz_answers_on_every_host(
 
 @pytest.mark.parametrize(
     "host",
-    ["nobody-be.bkpk.localhost", "bkpk.localhost", "localhost", "127.0.0.1", "x.{name}-be.bkpk.localhost", "-be.bkpk.localhost",
-     "{name}-be.example.com", "{name}-be-be.bkpk.localhost", "{name}-bebkpk.localhost", "evil.example", "\x7f", "[", "a:b:c"],
+    [
+        "nobody-be.bkpk.localhost",
+        "bkpk.localhost",
+        "localhost",
+        "127.0.0.1",
+        "x.{name}-be.bkpk.localhost",
+        "-be.bkpk.localhost",
+        "{name}-be.example.com",
+        "{name}-be-be.bkpk.localhost",
+        "{name}-bebkpk.localhost",
+        "evil.example",
+        "\x7f",
+        "[",
+        "a:b:c",
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_unknown_host_tells_known_ones(
     backpack: TestBackpack, backpack_server: BackpackServer, host: str
 ) -> None:
@@ -42,7 +65,9 @@ def test_unknown_host_tells_known_ones(
     assert f"{backpack.name}-be.bkpk.localhost" in answer.json()["message"]
 
 
-def test_connect_path_reaches_backend(backpack: TestBackpack, backpack_server: BackpackServer) -> None:
+def test_connect_path_reaches_backend(
+    backpack: TestBackpack, backpack_server: BackpackServer
+) -> None:
     headers = {"authorization": f"key {backpack.api_key}"}
     paths = [f"/~{backpack.name}", f"/~{backpack.name}/", f"//~{backpack.name}//"]
     base = f"http://127.0.0.1:{backpack_server.port}"
@@ -72,7 +97,9 @@ def test_sdk_is_served_to_all_origins(backpack_server: BackpackServer, path: str
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-@pytest.mark.parametrize("path", ["/sdk.py", "/static/../app.py", "/static/%2e%2e/routes.py", "/nope"])
+@pytest.mark.parametrize(
+    "path", ["/sdk.py", "/static/../app.py", "/static/%2e%2e/routes.py", "/nope"]
+)
 def test_admin_host_serves_nothing_else(backpack_server: BackpackServer, path: str) -> None:
     assert get(backpack_server, "admin.bkpk.localhost", path).status_code == 404
 

@@ -27,7 +27,9 @@ def test_body_of_a_mebibyte_is_read(app: App) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("call", ["POST /cars", "POST /collections", "POST /login", "PUT /me/password"])
+@pytest.mark.parametrize(
+    "call", ["POST /cars", "POST /collections", "POST /login", "PUT /me/password"]
+)
 def test_longer_body_gets_413(app: App, call: str) -> None:
     app.make("cars")
 
@@ -60,7 +62,9 @@ def test_merge_cannot_nest_over_limit(app: App) -> None:
     app.make("cars")
     record = app.ask("POST /cars", content=b'{"a":' * 60 + b"1" + b"}" * 60).json()
 
-    answer = app.ask(f"PATCH /cars/{record['_id']}", {".".join("a" * 59): {"a": {"a": {"a": {"a": {"a": {}}}}}}})
+    answer = app.ask(
+        f"PATCH /cars/{record['_id']}", {".".join("a" * 59): {"a": {"a": {"a": {"a": {"a": {}}}}}}}
+    )
 
     assert (answer.status_code, answer.json()["code"]) == (422, "too_deep")
 
@@ -71,13 +75,17 @@ def test_batch_has_a_limit(app: App) -> None:
     full = app.ask("POST /cars", [{}] * 1000)
     over = app.ask("POST /cars", [{}] * 1001)
 
-    assert (full.status_code, over.status_code, over.json()["code"]) == (200, 413, "batch_too_large")
+    assert (full.status_code, over.status_code, over.json()["code"]) == (
+        200,
+        413,
+        "batch_too_large",
+    )
     assert len(app.ask("GET /cars").json()) == 1000
 
 
 def ask_raw(app: App, head: str, body: bytes = b"") -> bytes:
     """Send bytes as they are and read one answer's bytes until it pauses."""
-    host, _, port = app.host.rpartition(":")
+    _, _, port = app.host.rpartition(":")
     with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as connection:
         connection.sendall(head.replace("HOST", app.host).encode() + body)
         answer = b""

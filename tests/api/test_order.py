@@ -67,7 +67,9 @@ def test_wrong_method_gets_405(app: App, call: str, allowed: str) -> None:
     assert answer.headers["allow"] == allowed
 
 
-@pytest.mark.parametrize("call", ["GET /cars", "POST /cars", f"GET /cars/{RECORD}", f"PATCH /cars/{RECORD}"])
+@pytest.mark.parametrize(
+    "call", ["GET /cars", "POST /cars", f"GET /cars/{RECORD}", f"PATCH /cars/{RECORD}"]
+)
 def test_unknown_collection_gets_404(app: App, call: str) -> None:
     answer = app.ask(call, content=b"{broken")
 
@@ -85,7 +87,10 @@ def test_extra_slashes_mean_nothing(app: App, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["//", "///"])
 def test_root_with_slashes_answers(app: App, path: str) -> None:
-    assert app.ask(f"GET {path}", actor="guest").json() == {"name": app.backpack.name, "status": "ok"}
+    assert app.ask(f"GET {path}", actor="guest").json() == {
+        "name": app.backpack.name,
+        "status": "ok",
+    }
 
 
 def test_root_tells_name(app: App) -> None:
@@ -107,11 +112,15 @@ def test_key_scheme_ignores_case(app: App, scheme: str) -> None:
     assert app.ask("GET /", actor="nokey", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("value", ["", "key", "key ", "bearer {}", "{}", "key {}x", "key x{}", "key \u00e9"])
+@pytest.mark.parametrize(
+    "value", ["", "key", "key ", "bearer {}", "{}", "key {}x", "key x{}", "key \u00e9"]
+)
 def test_other_authorization_is_refused(app: App, value: str) -> None:
     value = value.format(app.backpack.api_key).encode("latin-1").decode("latin-1")
 
-    answer = app.ask("GET /", actor="nokey", headers={"authorization": value.encode("utf-8").decode("latin-1")})
+    answer = app.ask(
+        "GET /", actor="nokey", headers={"authorization": value.encode("utf-8").decode("latin-1")}
+    )
 
     assert answer.status_code == 401
 

@@ -112,9 +112,14 @@ def test_after_goes_with_filter(cars: App) -> None:
 
 @pytest.mark.parametrize(
     ("part", "total"),
-    [("", "5"), ("&limit=2", "5"), ("&skip=4", "5"), ("&filter=" + quote('{"price":1500}') + "&limit=1", "2"),
-     ("&filter=" + quote('{"price":1}'), "0")],
-)  # fmt: skip
+    [
+        ("", "5"),
+        ("&limit=2", "5"),
+        ("&skip=4", "5"),
+        ("&filter=" + quote('{"price":1500}') + "&limit=1", "2"),
+        ("&filter=" + quote('{"price":1}'), "0"),
+    ],
+)
 def test_count_tells_all_matches(cars: App, part: str, total: str) -> None:
     assert cars.ask(f"GET /cars?count=1{part}").headers["x-total-count"] == total
 
@@ -126,7 +131,9 @@ def test_no_count_unless_asked(cars: App) -> None:
 def test_fields_choose(cars: App) -> None:
     answer = cars.ask("GET /cars?fields=make,owner.name&limit=2").json()
 
-    assert [{name: value for name, value in record.items() if name != "_id"} for record in answer] == [
+    assert [
+        {name: value for name, value in record.items() if name != "_id"} for record in answer
+    ] == [
         {"make": "Saab", "owner": {"name": "Ada"}},
         {"make": "Volvo", "owner": {"name": "Bob"}},
     ]
@@ -145,14 +152,37 @@ def test_id_is_filtered_by_its_text(cars: App) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        '{"$where": "1"}', '{"$expr": {}}', '{"a": {"$type": 2}}', '{"a": {"$gt": 1, "b": 2}}', '{"a": {"$in": 5}}',
-        '{"$or": []}', '{"$or": {}}', '{"$or": [5]}', '{"a": {"$size": -1}}', '{"a": {"$size": "1"}}',
-        '{"a": {"$regex": 5}}', '{"a": {"$regex": "("}}', '{"a": {"$regex": "(?=x)"}}', '{"a": {"$regex": "(a)\\\\1"}}',
-        '{"a": {"$options": "i"}}', '{"a": {"$regex": "x", "$options": "q"}}', '{"a": {"$not": 5}}', '{"a..b": 1}',
-        '{"": 1}', '{"a": {"$elemMatch": 5}}', '{"a": {"$all": 5}}', "[]", "5", '"x"', "null",
-        '{"a": 18446744073709551616}', '{"$text": {"$search": "x"}}', '{"a": {"$near": [0, 0]}}', '{"$comment": "x"}',
+        '{"$where": "1"}',
+        '{"$expr": {}}',
+        '{"a": {"$type": 2}}',
+        '{"a": {"$gt": 1, "b": 2}}',
+        '{"a": {"$in": 5}}',
+        '{"$or": []}',
+        '{"$or": {}}',
+        '{"$or": [5]}',
+        '{"a": {"$size": -1}}',
+        '{"a": {"$size": "1"}}',
+        '{"a": {"$regex": 5}}',
+        '{"a": {"$regex": "("}}',
+        '{"a": {"$regex": "(?=x)"}}',
+        '{"a": {"$regex": "(a)\\\\1"}}',
+        '{"a": {"$options": "i"}}',
+        '{"a": {"$regex": "x", "$options": "q"}}',
+        '{"a": {"$not": 5}}',
+        '{"a..b": 1}',
+        '{"": 1}',
+        '{"a": {"$elemMatch": 5}}',
+        '{"a": {"$all": 5}}',
+        "[]",
+        "5",
+        '"x"',
+        "null",
+        '{"a": 18446744073709551616}',
+        '{"$text": {"$search": "x"}}',
+        '{"a": {"$near": [0, 0]}}',
+        '{"$comment": "x"}',
     ],
-)  # fmt: skip
+)
 def test_other_filters_get_422(cars: App, asked: str) -> None:
     answer = cars.ask(f"GET /cars?filter={quote(asked)}")
 
@@ -168,11 +198,29 @@ def test_filter_that_is_no_json_gets_400(cars: App, asked: str) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        "limit=-1", "limit=x", "limit=0", "limit=1.5", "limit=99999999999999999999", "skip=-1", "skip=x", "sort=",
-        "sort=,", "sort=a,a", "sort=$a", "sort=a..b", "after=x", f"after={'0' * 24}&sort=make", "fields=$x", "fields=",
-        "fields=a,a.b", "count=2", "count=yes", "nonsense=1", "limit=1&limit=2",
+        "limit=-1",
+        "limit=x",
+        "limit=0",
+        "limit=1.5",
+        "limit=99999999999999999999",
+        "skip=-1",
+        "skip=x",
+        "sort=",
+        "sort=,",
+        "sort=a,a",
+        "sort=$a",
+        "sort=a..b",
+        "after=x",
+        f"after={'0' * 24}&sort=make",
+        "fields=$x",
+        "fields=",
+        "fields=a,a.b",
+        "count=2",
+        "count=yes",
+        "nonsense=1",
+        "limit=1&limit=2",
     ],
-)  # fmt: skip
+)
 def test_bad_parameters_get_422(cars: App, part: str) -> None:
     answer = cars.ask(f"GET /cars?{part}")
 

@@ -1,4 +1,5 @@
-"""Collections and records: create, read one, replace, merge, delete, and every way a body can be wrong."""
+"""Collections and records: create, read one, replace, merge, delete, and every way a body can be
+wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ ID = re.compile("[0-9a-f]{24}")
 
 
 def plain(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in ("_id", "createdAt", "updatedAt")}
+    return {
+        name: value
+        for name, value in record.items()
+        if name not in ("_id", "createdAt", "updatedAt")
+    }
 
 
 @pytest.fixture
@@ -27,12 +32,18 @@ def cars(app: App) -> App:
 
 def test_collections_are_made_and_listed(app: App) -> None:
     before = app.ask("GET /collections").json()
-    made = [app.ask("POST /collections", {"collectionName": name}) for name in ("cars", "Cars", "a-b_C9", "cars")]
+    made = [
+        app.ask("POST /collections", {"collectionName": name})
+        for name in ("cars", "Cars", "a-b_C9", "cars")
+    ]
 
     assert before == []
     assert [(answer.status_code, answer.json()) for answer in made] == [
-        (200, "cars"), (200, "Cars"), (200, "a-b_C9"), (200, "cars"),
-    ]  # fmt: skip
+        (200, "cars"),
+        (200, "Cars"),
+        (200, "a-b_C9"),
+        (200, "cars"),
+    ]
     assert app.ask("GET /collections").json() == ["Cars", "a-b_C9", "cars"]
 
 
@@ -46,10 +57,36 @@ def test_collections_differ_by_case(app: App) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "1cars", "_cars", "-cars", "ca rs", "ca/rs", "ca.rs", "cars\n", "é", "$cars", "a" * 65, "users", "Users",
-     "UPLOADS", "collections", "register", "login", "logout", "me", "Me", "healthz", "metrics", 5, None, ["cars"], {}],
+    [
+        "",
+        "1cars",
+        "_cars",
+        "-cars",
+        "ca rs",
+        "ca/rs",
+        "ca.rs",
+        "cars\n",
+        "é",
+        "$cars",
+        "a" * 65,
+        "users",
+        "Users",
+        "UPLOADS",
+        "collections",
+        "register",
+        "login",
+        "logout",
+        "me",
+        "Me",
+        "healthz",
+        "metrics",
+        5,
+        None,
+        ["cars"],
+        {},
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_bad_collection_name_gets_422(app: App, name: Any) -> None:
     answer = app.ask("POST /collections", {"collectionName": name})
 
@@ -95,12 +132,32 @@ def test_batch_is_checked_whole(cars: App, bad: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        0, -1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), 0.5, -0.25, 1e300, 5e-324, True, False, None, "",
-        "tabs\tand \"quotes\" \\ / \u2028 \U0001f392", "nul\u0000inside", "<script>alert(1)</script>",
-        [], {}, [[], [1, [2, [3]]]], {"a": {"b": {"c": None}}}, [1, "1", True, None, {"x": []}], "5" * 1000,
+        0,
+        -1,
+        2**31,
+        2**53 + 1,
+        2**63 - 1,
+        -(2**63),
+        0.5,
+        -0.25,
+        1e300,
+        5e-324,
+        True,
+        False,
+        None,
+        "",
+        'tabs\tand "quotes" \\ / \u2028 \U0001f392',
+        "nul\u0000inside",
+        "<script>alert(1)</script>",
+        [],
+        {},
+        [[], [1, [2, [3]]]],
+        {"a": {"b": {"c": None}}},
+        [1, "1", True, None, {"x": []}],
+        "5" * 1000,
     ],
     ids=lambda value: repr(value)[:20],
-)  # fmt: skip
+)
 def test_values_come_back_as_sent(cars: App, value: Any) -> None:
     record = cars.ask("POST /cars", {"value": value}).json()
 
@@ -110,7 +167,22 @@ def test_values_come_back_as_sent(cars: App, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["__proto__", "constructor", "a b", "é", "\U0001f392", "userId", "length", "a$", "-", "0", "\u2028", '"', "\\", "rev"],
+    [
+        "__proto__",
+        "constructor",
+        "a b",
+        "é",
+        "\U0001f392",
+        "userId",
+        "length",
+        "a$",
+        "-",
+        "0",
+        "\u2028",
+        '"',
+        "\\",
+        "rev",
+    ],
     ids=repr,
 )
 def test_odd_field_names_are_kept(cars: App, name: str) -> None:
@@ -130,7 +202,9 @@ def test_bad_field_names_get_422(cars: App, call: str, name: str) -> None:
     outer = cars.ask(call, {name: 1})
     inner = cars.ask(call, {"a": [{"b": {name: 1}}]})
 
-    assert [(answer.status_code, answer.json()["code"]) for answer in (outer, inner)] == [(422, "invalid_entry")] * 2
+    assert [(answer.status_code, answer.json()["code"]) for answer in (outer, inner)] == [
+        (422, "invalid_entry")
+    ] * 2
     assert name in outer.json()["fields"]
     assert cars.ask("GET /cars").json() == [record]
 
@@ -202,7 +276,11 @@ def test_replace_keeps_stamps_only(cars: App) -> None:
     repeated = cars.ask(f"PUT /cars/{record['_id']}", {**replaced, "n": 3}).json()
 
     assert list(replaced) == ["_id", "n", "createdAt", "updatedAt"]
-    assert (replaced["_id"], replaced["createdAt"], plain(replaced)) == (record["_id"], record["createdAt"], {"n": 2})
+    assert (replaced["_id"], replaced["createdAt"], plain(replaced)) == (
+        record["_id"],
+        record["createdAt"],
+        {"n": 2},
+    )
     assert replaced["updatedAt"] > record["updatedAt"]
     assert plain(repeated) == {"n": 3}
     assert cars.ask(f"GET /cars/{record['_id']}").json() == repeated
@@ -217,14 +295,22 @@ def test_replace_keeps_stamps_only(cars: App) -> None:
         ({"b": {"z": 1}}, {"a": 1, "b": {"z": 1}}),
         ({"b": {"z": None}}, {"a": 1, "b": {"z": None}}),
         ({"b.c": 9, "b.x.y": 1}, {"a": 1, "b": {"c": 9, "d": [1, {"e": 3}], "x": {"y": 1}}}),
-        ({"b.c": None, "nope": None, "no.pe": None, "b.no": None}, {"a": 1, "b": {"d": [1, {"e": 3}]}}),
+        (
+            {"b.c": None, "nope": None, "no.pe": None, "b.no": None},
+            {"a": 1, "b": {"d": [1, {"e": 3}]}},
+        ),
         ({"b.d.1.e": 4, "b.d.0": "x"}, {"a": 1, "b": {"c": 2, "d": ["x", {"e": 4}]}}),
         ({"b.d.0": None}, {"a": 1, "b": {"c": 2, "d": [None, {"e": 3}]}}),
-        ({"__proto__": {"x": 1}}, {"a": 1, "b": {"c": 2, "d": [1, {"e": 3}]}, "__proto__": {"x": 1}}),
+        (
+            {"__proto__": {"x": 1}},
+            {"a": 1, "b": {"c": 2, "d": [1, {"e": 3}]}, "__proto__": {"x": 1}},
+        ),
     ],
     ids=repr,
 )
-def test_merge_changes_what_it_names(cars: App, patch: dict[str, Any], after: dict[str, Any]) -> None:
+def test_merge_changes_what_it_names(
+    cars: App, patch: dict[str, Any], after: dict[str, Any]
+) -> None:
     record = cars.ask("POST /cars", {"a": 1, "b": {"c": 2, "d": [1, {"e": 3}]}}).json()
 
     answer = cars.ask(f"PATCH /cars/{record['_id']}", patch)
@@ -236,11 +322,26 @@ def test_merge_changes_what_it_names(cars: App, patch: dict[str, Any], after: di
 @pytest.mark.parametrize(
     "patch",
     [
-        {"b": 1, "b.c": 2}, {"b.d": 1, "b.d.0": 2}, {"b.d.2": 1}, {"b.d.-1": 1}, {"b.d.x": 1}, {"a.b": 1},
-        {"b..c": 1}, {".b": 1}, {"b.": 1}, {"b.$c": 1}, {"_id.x": 1}, {"createdAt.x": None}, [], [{}], 5, "x", None,
+        {"b": 1, "b.c": 2},
+        {"b.d": 1, "b.d.0": 2},
+        {"b.d.2": 1},
+        {"b.d.-1": 1},
+        {"b.d.x": 1},
+        {"a.b": 1},
+        {"b..c": 1},
+        {".b": 1},
+        {"b.": 1},
+        {"b.$c": 1},
+        {"_id.x": 1},
+        {"createdAt.x": None},
+        [],
+        [{}],
+        5,
+        "x",
+        None,
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_bad_merge_gets_422(cars: App, patch: Any) -> None:
     record = cars.ask("POST /cars", {"a": 1, "b": {"c": 2, "d": [1, 2]}}).json()
 
@@ -270,7 +371,21 @@ def test_delete_answers_the_record(cars: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "record_id", ["0" * 24, "0" * 23, "0" * 25, "x", "G" * 24, "$ne", "null", "é", "' OR 1=1 --", "..%2F..", "%00", "a" * 3000]
+    "record_id",
+    [
+        "0" * 24,
+        "0" * 23,
+        "0" * 25,
+        "x",
+        "G" * 24,
+        "$ne",
+        "null",
+        "é",
+        "' OR 1=1 --",
+        "..%2F..",
+        "%00",
+        "a" * 3000,
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_unknown_id_gets_404(cars: App, method: str, record_id: str) -> None:
@@ -285,7 +400,9 @@ def test_body_on_get_is_ignored(cars: App) -> None:
     assert [(answer.status_code, answer.json()) for answer in answers] == [(200, [])] * 3
 
 
-@pytest.mark.parametrize("collection", ["1x", "_users", "_sessions", "_backpack", "$cmd", "a" * 65, "system.users"])
+@pytest.mark.parametrize(
+    "collection", ["1x", "_users", "_sessions", "_backpack", "$cmd", "a" * 65, "system.users"]
+)
 def test_inner_collections_are_not_reached(cars: App, collection: str) -> None:
     reads = cars.ask(f"GET /{collection}")
     writes = cars.ask(f"POST /{collection}", {"n": 1})

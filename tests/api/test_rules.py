@@ -1,4 +1,5 @@
-"""Access rules: what each lets through, and that they hold in lists, counts, filters, sorts and answers of writes."""
+"""Access rules: what each lets through, and that they hold in lists, counts, filters, sorts and
+answers of writes."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def statuses(app: App, action: str) -> dict[str, int]:
     """What each actor gets for `action` on a record that `user` made."""
     got = {}
     for actor in ("guest", "user", "other"):
-        record = app.backpack.seed({"collections": {"cars": [{"userId": app.user_id("user")}]}})["collections"]["cars"][0]
+        record = app.backpack.seed({"collections": {"cars": [{"userId": app.user_id("user")}]}})[
+            "collections"
+        ]["cars"][0]
         body = {} if action in ("create", "update") else None
         got[actor] = app.ask(CALLS[action].format(id=record["_id"]), body, actor=actor).status_code
     return got
@@ -34,7 +37,9 @@ def statuses(app: App, action: str) -> dict[str, int]:
     ("access", "guest", "user", "other"),
     [("public", 200, 200, 200), ("user", 403, 200, 200), ("none", 403, 403, 403)],
 )
-def test_rule_lets_through(app: App, action: str, access: str, guest: int, user: int, other: int) -> None:
+def test_rule_lets_through(
+    app: App, action: str, access: str, guest: int, user: int, other: int
+) -> None:
     everyone = {"list": "public", "read": "public"}
     app.backpack.set_rules({"cars": {**everyone, action: access}})
 
@@ -43,10 +48,17 @@ def test_rule_lets_through(app: App, action: str, access: str, guest: int, user:
 
 @pytest.mark.parametrize(
     ("action", "guest", "user", "other"),
-    [("list", 403, 200, 200), ("read", 403, 200, 404), ("create", 403, 200, 200), ("update", 403, 200, 403),
-     ("delete", 403, 200, 403)],
-)  # fmt: skip
-def test_owner_rule_lets_owner_through(app: App, action: str, guest: int, user: int, other: int) -> None:
+    [
+        ("list", 403, 200, 200),
+        ("read", 403, 200, 404),
+        ("create", 403, 200, 200),
+        ("update", 403, 200, 403),
+        ("delete", 403, 200, 403),
+    ],
+)
+def test_owner_rule_lets_owner_through(
+    app: App, action: str, guest: int, user: int, other: int
+) -> None:
     app.backpack.set_rules({"cars": {action: "owner"}})
 
     assert statuses(app, action) == {"guest": guest, "user": user, "other": other}
@@ -84,7 +96,9 @@ def private(app: App) -> App:
         ("?filter=" + quote('{"$nor":[{"n":99}]}'), [1, 3], [2, 4, 5]),
     ],
 )
-def test_lists_hold_own_records_only(private: App, part: str, ada: list[int], bob: list[int]) -> None:
+def test_lists_hold_own_records_only(
+    private: App, part: str, ada: list[int], bob: list[int]
+) -> None:
     def numbers(actor: str) -> list[int]:
         return [record["n"] for record in private.ask(f"GET /notes{part}", actor=actor).json()]
 
@@ -93,7 +107,9 @@ def test_lists_hold_own_records_only(private: App, part: str, ada: list[int], bo
 
 def test_counts_hold_own_records_only(private: App) -> None:
     def total(actor: str, part: str = "") -> str:
-        return private.ask(f"GET /notes?count=1&limit=1{part}", actor=actor).headers["x-total-count"]
+        return private.ask(f"GET /notes?count=1&limit=1{part}", actor=actor).headers[
+            "x-total-count"
+        ]
 
     assert [total(actor) for actor in ("ada", "bob", "eve")] == ["2", "3", "0"]
     assert total("ada", "&filter=" + quote('{"n":{"$gt":1}}')) == "1"
@@ -102,7 +118,9 @@ def test_counts_hold_own_records_only(private: App) -> None:
 def test_filter_cannot_probe_others(private: App) -> None:
     bob = private.user_id("bob")
 
-    answer = private.ask("GET /notes?count=1&filter=" + quote(json.dumps({"userId": bob})), actor="ada")
+    answer = private.ask(
+        "GET /notes?count=1&filter=" + quote(json.dumps({"userId": bob})), actor="ada"
+    )
 
     assert (answer.json(), answer.headers["x-total-count"]) == ([], "0")
 
@@ -122,7 +140,10 @@ def test_others_record_is_404(private: App, method: str) -> None:
 
     answer = private.ask(f"{method} /notes/{record['_id']}", body, actor="ada")
 
-    assert (answer.status_code, answer.json()) == (404, {"message": "Not found", "code": "not_found"})
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"message": "Not found", "code": "not_found"},
+    )
     assert private.ask(f"GET /notes/{record['_id']}", actor="bob").json() == record
 
 
@@ -149,7 +170,9 @@ def test_replace_keeps_owner(private: App) -> None:
     record = private.ask("POST /notes", {"n": 6, "userId": ada}, actor="ada").json()
 
     without = private.ask(f"PUT /notes/{record['_id']}", {"n": 7}, actor="ada").json()
-    repeated = private.ask(f"PUT /notes/{record['_id']}", {"n": 8, "userId": ada}, actor="ada").json()
+    repeated = private.ask(
+        f"PUT /notes/{record['_id']}", {"n": 8, "userId": ada}, actor="ada"
+    ).json()
 
     assert (without["userId"], without["n"]) == (ada, 7)
     assert (repeated["userId"], repeated["n"]) == (ada, 8)
@@ -160,7 +183,11 @@ def test_user_id_is_ordinary_elsewhere(app: App) -> None:
 
     changed = app.ask(f"PATCH /cars/{record['_id']}", {"userId": None})
 
-    assert (record["userId"], changed.status_code, "userId" in changed.json()) == ("someone", 200, False)
+    assert (record["userId"], changed.status_code, "userId" in changed.json()) == (
+        "someone",
+        200,
+        False,
+    )
 
 
 @pytest.mark.parametrize("read", ["none", "owner"])
