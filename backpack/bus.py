@@ -152,10 +152,11 @@ class RedisBus:
         self._reader = asyncio.create_task(self._read(), name=f"bus {self._stream}")
 
     async def close(self) -> None:
-        if self._reader:
+        while self._reader and not self._reader.done():
+            # Again if need be: asyncio.wait_for, which redis calls, swallows a cancellation at
+            # times before Python 3.12 (python/cpython#86296).
             self._reader.cancel()
-            await asyncio.wait([self._reader], timeout=self._timeout)
-            self._reader = None
+            await asyncio.wait([self._reader], timeout=0.1)
 
     @property
     def position(self) -> str:
@@ -241,15 +242,21 @@ def redis_client(url: str) -> Redis:
     """A Redis client as RedisBus and RedisSessions take it; the caller closes it by `aclose()`.
 
     It never repeats a command by itself: an XADD whose answer got lost would be a message twice.
+    When all its connections are in use, commands wait for one instead of failing.
     """
-    from redis.asyncio import Redis
+    from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    client: Redis = Redis.from_url(
-        url, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=64,
+        timeout=5,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),
     )
-    return client
+    return Redis.from_pool(pool)
 
 
 class _Listeners:
