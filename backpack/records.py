@@ -96,8 +96,8 @@ class Records:
     async def create(self, collection: str, data: Any, user: str | None) -> bytes:
         """Store one new record, or each of a list: all or none.
 
-        Answers in the shape of `data`, encoded. Where the user may not read what was made, the answer holds its `_id` only. Raises Invalid,
-        TooLarge; `admit` has been called before.
+        Answers in the shape of `data`, encoded; where the user may not read what was made, with
+        its `_id` only. Raises Invalid, TooLarge; `admit` has been called before.
         """
         many = isinstance(data, list)
         if many and len(data) > self._settings.max_batch:

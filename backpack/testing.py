@@ -2,11 +2,9 @@
 
 `backpack` is a fresh backend for one test, `backpack_server` the server that it lives on.
 
-The plugin is found by pytest wherever this package is installed with its `test` extra. It is the
-real
+pytest finds the plugin wherever this package is installed with its `test` extra. It is the real
 server on a free port of 127.0.0.1, in a thread, with fake MongoDB and Redis below it and cheap
-password
-hashes; nothing touches the disk.
+password hashes; nothing touches the disk.
 """
 
 from __future__ import annotations
