@@ -2,8 +2,7 @@
 
 Three roles (api, site, admin) are mounted once each, under a path that no client's path can have.
 Sanic would match a host per backpack one by one; here one look-up turns the Host header into the
-role
-and the backpack. A fourth role answers hosts that nobody has.
+role and the backpack. A fourth role answers hosts that nobody has.
 """
 
 from __future__ import annotations

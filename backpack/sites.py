@@ -14,8 +14,7 @@ def find_file(folder: Path, path: str) -> Path:
 
     A folder answers by its `index.html`, and so does the whole site for a path without a file
     extension that has no file (a route of a single-page app). Raises NotFound. Files and folders
-    whose
-    name starts with a dot are not served (`.well-known`, RFC 8615, is).
+    whose name starts with a dot are not served (`.well-known`, RFC 8615, is).
     """
     parts = [part for part in unquote(path).split("/") if part]
     if not all(_may_serve(part) for part in parts):
