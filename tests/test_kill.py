@@ -1,0 +1,125 @@
+"""An answered write survives the end of the process, however that ends."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROUNDS = 10
+WRITERS = 16
+
+
+class Sandbox:
+    """A real `python -m backpack dev` on a data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        ready = folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        command = ["-m", "backpack", "dev", "--port", "0", "--ready-file", str(ready)]
+        self.process = subprocess.Popen(
+            [sys.executable, *command, "--data", str(folder / "data")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert any("Backpack is ready" in line for line in self.process.stdout)
+        (self.backpack,) = json.loads(ready.read_text())["backpacks"]
+
+    def client(self, token: str = "") -> httpx.Client:
+        headers = {"authorization": f"key {self.backpack['api_key']}"}
+        if token:
+            headers["x-backpack-session"] = token
+        return httpx.Client(base_url=self.backpack["connect"], headers=headers)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        code = self.process.wait(timeout=20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+def write_until_killed(
+    sandbox: Sandbox, token: str, kept: dict[str, Any], started: threading.Barrier
+) -> None:
+    """Create, merge and delete, and note in `kept` what has been answered; None for deleted."""
+    with sandbox.client(token) as client:
+        started.wait()
+        try:
+            for n in itertools.count():
+                record = client.post("/notes", json={"n": n}).json()
+                kept[record["_id"]] = record
+                if n % 3 == 1:
+                    kept[record["_id"]] = client.patch(
+                        f"/notes/{record['_id']}", json={"n": -n}
+                    ).json()
+                if n % 5 == 4:
+                    client.delete(f"/notes/{record['_id']}").raise_for_status()
+                    kept[record["_id"]] = None
+        except (httpx.TransportError, json.JSONDecodeError):
+            return
+
+
+def check_kept(client: httpx.Client, kept: dict[str, Any]) -> None:
+    there = {record["_id"]: record for record in client.get("/notes").json()}
+    for record_id, record in kept.items():
+        found = there.get(record_id)
+        if record is None:
+            assert found is None
+        elif found is not None:
+            # A change that was under way when the process died may be there or not.
+            assert found["n"] in (record["n"], -record["n"])
+        else:
+            assert record["n"] % 5 == 4, f"answered, but lost: {record}"
+
+
+def test_answered_writes_survive_kill(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path)
+    account = {"email": "ada@example.com", "password": "correct horse battery"}
+    with sandbox.client() as guest:
+        guest.post("/register", json=account).raise_for_status()
+        token = guest.post("/login", json={**account, "token": True}).json()["token"]
+    with sandbox.client(token) as client:
+        client.post("/collections", json={"collectionName": "notes"}).raise_for_status()
+    kept: dict[str, Any] = {}
+
+    for _ in range(ROUNDS):
+        started = threading.Barrier(WRITERS + 1)
+        writers = [
+            threading.Thread(target=write_until_killed, args=(sandbox, token, kept, started))
+            for _ in range(WRITERS)
+        ]
+        for writer in writers:
+            writer.start()
+        started.wait()
+        written = len(kept)
+        while len(kept) < written + 200:  # the writers are in full swing
+            writers[0].join(0.01)
+        sandbox.kill()
+        for writer in writers:
+            writer.join()
+        sandbox = Sandbox(tmp_path)
+        with sandbox.client(token) as client:
+            assert client.get("/me").json()["email"] == "ada@example.com"
+            check_kept(client, kept)
+
+    assert sandbox.stop() == 0
+    for file in tmp_path.rglob("*.sqlite3"):
+        with sqlite3.connect(file) as database:
+            assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        database.close()
