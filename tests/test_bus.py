@@ -6,13 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as NoConnection
 
 from backpack.bus import Bus, LocalBus, RedisBus, redis_client
 from backpack.errors import Unavailable
@@ -411,22 +412,23 @@ class OwnRedis:
         self._folder = folder
 
     async def start(self) -> None:
-        self.process = subprocess.Popen(self._command, cwd=self._folder, stdout=subprocess.DEVNULL)
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command, cwd=self._folder, stdout=subprocess.DEVNULL
+        )
         async with asyncio.timeout(PATIENCE), redis_client(self.url) as redis:
             while not await answers(redis):
                 await asyncio.sleep(0.02)
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
 
 
 async def answers(redis: Redis) -> bool:
-    from redis.exceptions import ConnectionError
-
     try:
         return bool(await redis.ping())
-    except ConnectionError:
+    except NoConnection:
         return False
 
 
@@ -436,7 +438,7 @@ async def own_redis(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     server = OwnRedis(tmp_path, *(durable if request.param == "durable" else ()))
     await server.start()
     yield server
-    server.kill()
+    await server.kill()
 
 
 async def test_bus_survives_restart_of_redis(own_redis: OwnRedis) -> None:
@@ -448,7 +450,7 @@ async def test_bus_survives_restart_of_redis(own_redis: OwnRedis) -> None:
         await here.send("cars", {"n": 1})
         await heard.count(1)
 
-        own_redis.kill()
+        await own_redis.kill()
         await heard.until(lambda heard: heard.breaks == 1)
         with pytest.raises(Unavailable):
             await here.send("cars", {"n": "lost"})
@@ -469,7 +471,7 @@ async def test_bus_follows_redis_whose_clock_went_back(own_redis: OwnRedis) -> N
         await redis.xadd("s", {"topic": "cars", "message": "{}"}, id="9999999999999-0")
         await bus.open()
         heard = Heard(bus)
-        own_redis.kill()
+        await own_redis.kill()
         await heard.until(lambda heard: heard.breaks == 1)
         await own_redis.start()
         await heard.until(lambda heard: heard.breaks == 2)
