@@ -175,6 +175,8 @@ def check_merge(patch: object) -> Document:
     paths = set(patch)
     for path, value in patch.items():
         parts = path.split(".")
+        if len(parts) > MAX_NESTING:
+            raise Invalid(f"Nested deeper than {MAX_NESTING} levels", code="too_deep")
         for part in parts:
             if not part or part[0] == "$" or "\0" in part or part == REVISION:
                 raise _bad_name(path)
@@ -183,10 +185,15 @@ def check_merge(patch: object) -> Document:
                 raise Invalid(
                     "invalid entry", code="invalid_entry", fields={path: "overlaps another path"}
                 )
-        if len(parts) > MAX_NESTING:
-            raise Invalid(f"Nested deeper than {MAX_NESTING} levels", code="too_deep")
         _check_names(value)
     return patch
+
+
+def index_of(part: str) -> int:
+    """The index that a part of a dotted path means in an array, -1 when none, as for `01`."""
+    if not part.isascii() or not part.isdigit() or (part[0] == "0" and part != "0"):
+        return -1
+    return int(part[:19])
 
 
 def merge(old: Document, patch: Document, at: str) -> Document:
@@ -235,13 +242,14 @@ def _merged(container: Any, rest: list[str], value: Any, path: str) -> Any:
             _assign(branch, name, value)
         return branch
     if isinstance(container, list):
-        if not name.isascii() or not name.isdigit() or int(name[:9]) >= len(container):
+        place = index_of(name)
+        if not 0 <= place < len(container):
             if value is None:
                 return container
             raise Invalid(
                 "invalid entry", code="invalid_entry", fields={path: "is no place in the array"}
             )
-        branch, place = list(container), int(name)
+        branch = list(container)
         branch[place] = _merged(branch[place], deeper, value, path) if deeper else value
         return branch
     if value is None:

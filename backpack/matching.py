@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .ordering import index_of, value_key
+from .documents import index_of
+from .ordering import value_key
 from .patterns import compile_pattern
 
 # Paths are dotted; "" is the value itself (only below ElemMatch).

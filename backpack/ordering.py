@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from .documents import Document
+from .documents import Document, index_of
 from .errors import Invalid
 
 # A value as a tuple of its type's place and something to compare within the type.
@@ -171,10 +171,3 @@ def _into(array: list[Any], step: _Found, *, whole: bool) -> _Place:
         )
     item = array[index]
     return _Place(step.rest, None, False, _at(item, step.rest[1:]), type(item) is list)
-
-
-def index_of(name: str) -> int:
-    """The place in an array that a part of a path means, -1 when it means none (as `01` does)."""
-    if not name.isascii() or not name.isdigit() or (name[0] == "0" and name != "0"):
-        return -1
-    return int(name[:19])
