@@ -21,12 +21,19 @@ def find_file(folder: Path, path: str) -> Path:
         raise NotFound
     wanted = folder.joinpath(*parts)
     for candidate in (wanted, wanted / "index.html"):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     start = folder / "index.html"
-    if (parts and "." in parts[-1]) or not start.is_file():
+    if (parts and "." in parts[-1]) or not _is_file(start):
         raise NotFound(f"There is no file {'/'.join(parts) or 'index.html'}")
     return start
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as exc:  # a name too long for a file, or a folder that may not be read
+        raise NotFound from exc
 
 
 def _may_serve(part: str) -> bool:
