@@ -45,8 +45,8 @@ def render_welcome(request: Request, backpack: Backpack) -> HTTPResponse:
     admin, backend = address.url("admin"), address.url(f"{backpack.name}-be")
     return _page(
         WELCOME / "index.html.j2",
-        f"default-src 'none'; script-src 'self' {admin}; style-src 'self'; img-src 'self' data:; "
-        f"connect-src {backend}",
+        f"default-src 'none'; script-src 'self' {admin}; style-src 'self' {admin}; "
+        f"img-src 'self' data:; connect-src {backend}",
         name=backpack.name,
         admin=admin,
         backend=backend,
