@@ -1,0 +1,228 @@
+"""Filters and sorts as SQL for the embedded store. Text in, text out: no statement is run here.
+
+SQLite orders values by storage class, NULL < numbers < texts < blobs, and MongoDB by type, null <
+numbers < strings < objects < arrays < booleans. One key expression per path maps a document's value
+to a value that SQLite compares as MongoDB would: scalars are themselves, the rest are blobs. What
+lies behind an array, a key cannot say: there it is `ARRAY`, and SQL leaves the answer open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ..queries import And, Compare, Exists, In, Node, Not, Or, Regex
+
+ARRAY = "x'ff'"
+OBJECT = "x'04'"
+_BOOLEANS = {False: "x'0800'", True: "x'0801'"}
+_SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+# SQLite's JSON paths do not find names that need an escape as JSON.
+_OUT_OF_REACH = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A filter as two conditions: all that match fulfil `superset`, all that fulfil `subset` match.
+
+    A document between the two has to be matched itself. `values` are named parameters of both;
+    one that is not used in a statement does no harm.
+    """
+
+    superset: str
+    subset: str
+    values: dict[str, Any]
+
+    @property
+    def exact(self) -> bool:
+        """Whether SQL alone knows what matches."""
+        return self.superset == self.subset
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """`terms` for ORDER BY, exact among the documents for which the condition `plain` holds."""
+
+    terms: str
+    plain: str
+
+
+UNDECIDED = Predicate("1", "0", {})
+
+
+def predicate(tree: Node) -> Predicate:
+    """The conditions for a filter's tree, on a table with the columns id, odd and doc."""
+    translation = _Translation()
+    superset, subset = translation.pair(tree)
+    if translation.reads_values:
+        superset, subset = f"({superset} OR odd)", f"({subset} AND NOT odd)"
+    return Predicate(superset, subset, translation.values)
+
+
+def ordering(sort: Sequence[tuple[str, int]], place: str) -> Ordering:
+    """How to sort by `sort`; `place` is the column that orders by `_id`, which settles ties."""
+    terms: list[str] = []
+    unclear: list[str] = []
+    for path, direction in sort:
+        down = " DESC" if direction < 0 else ""
+        if path == "_id":
+            terms.append(place + down)
+            break
+        expression = key(path)
+        if expression is None:
+            return Ordering(place, "0")
+        terms.append(expression + down)
+        unclear.append(f"{expression} IN ({ARRAY},{OBJECT})")
+    else:
+        terms.append(place)
+    plain = f"({' OR '.join([*unclear, 'odd'])}) IS NOT TRUE" if unclear else "1"
+    return Ordering(",".join(terms), plain)
+
+
+@lru_cache(maxsize=1024)
+def key(path: str) -> str | None:
+    """The expression for the value at `path`; None when SQLite cannot find it there."""
+    if path == "_id":
+        return "id"
+    if _OUT_OF_REACH.search(path):
+        return None
+    *parents, at = _locations(path)
+    value = (
+        f"CASE json_type(doc,{at}) WHEN 'array' THEN {ARRAY} WHEN 'object' THEN {OBJECT} "
+        f"WHEN 'true' THEN {_BOOLEANS[True]} WHEN 'false' THEN {_BOOLEANS[False]} "
+        f"ELSE json_extract(doc,{at}) END"
+    )
+    if not parents:
+        return f"({value})"
+    through_array = " OR ".join(f"json_type(doc,{parent})='array'" for parent in parents)
+    return f"(CASE WHEN {through_array} THEN {ARRAY} ELSE {value} END)"
+
+
+def _locations(path: str) -> list[str]:
+    """JSON paths, as SQL literals, of each step towards `path` and of `path` itself."""
+    steps = [f'."{name}"' for name in path.replace("'", "''").split(".")]
+    return [f"'${''.join(steps[: depth + 1])}'" for depth in range(len(steps))]
+
+
+class _Translation:
+    """One tree on its way to SQL. Each pair is (superset, subset), safe to stand beside AND and OR.
+
+    `reads_values`: whether a condition depends on what `json_extract` makes of strings.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.reads_values = False
+
+    def pair(self, node: Node) -> tuple[str, str]:
+        match node:
+            case And(parts):
+                return self._joined(" AND ", parts, "1")
+            case Or(parts):
+                return self._joined(" OR ", parts, "0")
+            case Not(part):
+                # Not NOT: a condition on something missing is NULL, and so would be its negation.
+                superset, subset = self.pair(part)
+                return f"({subset} IS NOT TRUE)", f"({superset} IS NOT TRUE)"
+        expression = key(node.path)
+        if expression is None:
+            return "1", "0"
+        match node:
+            case Compare(path, op, value):
+                superset, subset = self._compared(expression, op, value)
+            case In(path, values):
+                superset, subset = self._one_of(expression, values)
+            case Exists(path):
+                return self._exists(path, expression)
+            case Regex():
+                superset, subset = f"typeof({expression})='text'", "0"
+            case _:  # Size and ElemMatch look into arrays only.
+                superset, subset = "0", "0"
+        if expression == "id":
+            return f"({superset})", f"({subset})"
+        self.reads_values = True
+        return f"({superset} OR {expression}={ARRAY})", f"({subset})"
+
+    def _joined(self, word: str, parts: Iterable[Node], nothing: str) -> tuple[str, str]:
+        pairs = [self.pair(part) for part in parts]
+        if not pairs:
+            return nothing, nothing
+        supersets, subsets = zip(*pairs, strict=True)
+        return f"({word.join(supersets)})", f"({word.join(subsets)})"
+
+    def _exists(self, path: str, expression: str) -> tuple[str, str]:
+        if expression == "id":
+            return "1", "1"
+        present = f"json_type(doc,{_locations(path)[-1]}) IS NOT NULL"
+        if "." not in path:
+            return f"({present})", f"({present})"
+        return f"({present} OR {expression}={ARRAY})", f"({present})"
+
+    def _compared(self, expression: str, op: str, value: Any) -> tuple[str, str]:
+        if op == "eq":
+            return self._one_of(expression, (value,))
+        if value is None:
+            return self._one_of(expression, (None,) if op in ("gte", "lte") else ())
+        if isinstance(value, dict):
+            return f"{expression}={OBJECT}", "0"
+        if isinstance(value, bool):
+            chosen = [one for one in (False, True) if _holds(one, op, value)]
+            return self._one_of(expression, chosen)
+        if isinstance(value, list):
+            return "0", "0"
+        condition = self._in_range(expression, op, value)
+        return condition, condition
+
+    def _in_range(self, expression: str, op: str, value: float | str) -> str:
+        """A comparison that stays within the type of `value`."""
+        is_text = isinstance(value, str)
+        if expression == "id" and not is_text:
+            return "0"
+        condition = f"{expression}{_SIGNS[op]}{self._parameter(value)}"
+        if op in ("gt", "gte"):
+            end = "x''" if is_text else "''"
+            return f"({condition} AND {expression}<{end})"
+        return f"({condition} AND {expression}>='')" if is_text else condition
+
+    def _one_of(self, expression: str, values: Iterable[Any]) -> tuple[str, str]:
+        """Whether the value equals one of `values`."""
+        literals: list[str] = []
+        others: list[str] = []
+        subsets: list[str] = []
+        for value in values:
+            if isinstance(value, str) or (_is_number(value) and expression != "id"):
+                literals.append(self._parameter(value))
+            elif expression == "id":
+                continue
+            elif value is None:
+                subsets.append(f"{expression} IS NULL")
+            elif isinstance(value, bool):
+                literals.append(_BOOLEANS[value])
+            elif isinstance(value, dict):
+                others.append(f"{expression}={OBJECT}")
+        if literals:
+            subsets.append(f"{expression} IN ({','.join(literals)})")
+        supersets = subsets + others[:1]
+        return " OR ".join(supersets) or "0", " OR ".join(subsets) or "0"
+
+    def _parameter(self, value: float | str) -> str:
+        name = f"v{len(self.values)}"
+        if isinstance(value, float):
+            # Read by the parser that reads the documents: SQLite promises 15 exact digits of a
+            # double and no more (sqlite.org/floatingpoint.html).
+            self.values[name] = repr(value)
+            return f"json_extract(:{name},'$')"
+        self.values[name] = value
+        return f":{name}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _holds(one: bool, op: str, other: bool) -> bool:
+    return {"gt": one > other, "gte": one >= other, "lt": one < other, "lte": one <= other}[op]
