@@ -254,6 +254,8 @@ def redis_client(url: str) -> Redis:
         timeout=5,
         socket_timeout=5,
         socket_connect_timeout=2,
+        # With version 3 redis 8 hands out connections that the server closed while they were idle.
+        protocol=2,
         retry=Retry(NoBackoff(), 0),
     )
     return Redis.from_pool(pool)
