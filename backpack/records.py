@@ -15,7 +15,7 @@ from . import documents, rules
 from .documents import Document
 from .errors import Forbidden, Invalid, NotFound, TooLarge
 from .queries import Query, project
-from .rules import OWNER, OWNER_FIELD, PUBLIC, CollectionRules, Rules
+from .rules import OWNER, OWNER_FIELD, CollectionRules, Rules
 from .settings import Settings
 from .stores.base import Store
 
@@ -63,8 +63,9 @@ class Records:
     async def admit(self, action: str, collection: str, user: str | None) -> None:
         """Raise Forbidden or NotFound when the request fails whatever its body says."""
         access: str = getattr(self.rules.of(collection), action)
-        if access != PUBLIC:
-            rules.admit(access, user)
+        rules.admit(access, user)
+        if not rules.COLLECTION_NAME.fullmatch(collection):
+            raise NotFound("There is no such collection", code="unknown_collection")
         if not await self._store.has_collection(collection):
             raise NotFound(f"There is no collection {collection!r}", code="unknown_collection")
 

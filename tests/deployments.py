@@ -4,7 +4,7 @@ backpack of it."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -81,7 +81,9 @@ class App:
     def __init__(self, backpack: TestBackpack, port: int) -> None:
         self.backpack = backpack
         self.host = backpack.backend.removeprefix("http://")
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"host": self.host})
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"host": self.host}, verify=False
+        )
         self._users: dict[str, tuple[str, str]] = {}
 
     def user_id(self, actor: str) -> str:
@@ -113,7 +115,7 @@ class App:
         *,
         actor: str = "user",
         content: bytes | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> httpx.Response:
         """Send `call`, such as `GET /cars`, with `body` as JSON or `content` as it is."""
         method, _, path = call.partition(" ")

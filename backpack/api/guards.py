@@ -109,19 +109,17 @@ def drop_session_cookie(request: Request, response: HTTPResponse) -> None:
 
 def _add_cookie(request: Request, response: HTTPResponse, value: str, max_age: int) -> None:
     request.token_in_cookie = False  # this answer's cookie is decided
-    https = request.public_scheme == "https"
-    foreign = not is_same_site(request)
-    response.add_cookie(
-        cookie_name(request),
-        value,
-        path=f"/~{request.backpack.name}" if request.by_path else "/",
-        max_age=max_age,
-        httponly=True,
-        secure=https or foreign,
+    path = f"/~{request.backpack.name}" if request.by_path else "/"
+    cookie = f"{cookie_name(request)}={value}; Path={path}; Max-Age={max_age}; HttpOnly"
+    if not is_same_site(request):
         # A page of another site gets its cookie back only in a partition of its own (CHIPS).
-        samesite="None" if foreign else "Lax",
-        partitioned=foreign,
-    )
+        # Sanic would set one only under a __Host- name, which plain http cannot have.
+        cookie += "; SameSite=None; Secure; Partitioned"
+    else:
+        cookie += "; SameSite=Lax"
+        if request.public_scheme == "https":
+            cookie += "; Secure"
+    response.headers.add("set-cookie", cookie)
 
 
 def is_same_site(request: Request) -> bool:

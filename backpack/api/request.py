@@ -34,6 +34,12 @@ class Request(sanic.Request):
     token_in_cookie: bool = False
     by_path: bool = False  # reached as /~NAME/..., which knows neither CORS nor cookies of a host
 
+    def __init__(self, url_bytes: bytes, *args: Any, **kwargs: Any) -> None:
+        if url_bytes.startswith(b"//"):
+            # What stands behind two slashes would be read as a host, not as a path.
+            url_bytes = b"/" + url_bytes.lstrip(b"/")
+        super().__init__(url_bytes, *args, **kwargs)
+
     @property
     def user(self) -> str | None:
         """The id of the user who asks; None for a guest."""

@@ -207,7 +207,7 @@ def test_me_tells_account(app: App) -> None:
     "token", ["", "x", "0" * 43, "é", "../..", "a" * 5000], ids=lambda t: t[:6]
 )
 def test_made_up_token_is_a_guest(app: App, token: str) -> None:
-    headers = {"x-backpack-session": token.encode().decode("latin-1")}
+    headers = {"x-backpack-session": token.encode()}
 
     assert app.ask("GET /me", actor="guest", headers=headers).status_code == 403
 
@@ -234,8 +234,8 @@ def test_password_change_ends_other_sessions(app: App) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        ({"current": "wrong", "new": "another long password"}, 401, "Wrong email or password"),
-        ({"new": "another long password"}, 401, "Wrong email or password"),
+        ({"current": "wrong", "new": "another long password"}, 401, "Wrong password"),
+        ({"new": "another long password"}, 401, "Wrong password"),
         ({"current": GOOD, "new": "short"}, 422, "Weak password"),
         ({"current": GOOD}, 422, "Weak password"),
         ({"current": GOOD, "new": 5}, 422, "Weak password"),

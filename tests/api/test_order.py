@@ -56,6 +56,7 @@ def test_unknown_route_gets_404(app: App, call: str, actor: str) -> None:
         ("DELETE /cars", "GET, POST"),
         ("PATCH /login", "POST"),
         ("POST /me", "GET"),
+        ("DELETE //cars//?x=1", "GET, POST"),
         (f"POST /cars/{RECORD}", "DELETE, GET, PATCH, PUT"),
         ("PUT /", "GET"),
     ],
@@ -113,14 +114,12 @@ def test_key_scheme_ignores_case(app: App, scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "key", "key ", "bearer {}", "{}", "key {}x", "key x{}", "key \u00e9"]
+    "value", ["", "key", "bearer {}", "{}", "key {}x", "key x{}", "key \u00e9", "key\t{}"]
 )
 def test_other_authorization_is_refused(app: App, value: str) -> None:
-    value = value.format(app.backpack.api_key).encode("latin-1").decode("latin-1")
+    header = value.format(app.backpack.api_key).encode()
 
-    answer = app.ask(
-        "GET /", actor="nokey", headers={"authorization": value.encode("utf-8").decode("latin-1")}
-    )
+    answer = app.ask("GET /", actor="nokey", headers={"authorization": header})
 
     assert answer.status_code == 401
 

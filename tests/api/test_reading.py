@@ -56,7 +56,7 @@ def makes(app: App, **part: Any) -> list[str]:
         ({"owner.name": "Ada"}, ["Saab"]),
         ({"owner": {"name": "Bob"}}, ["Volvo"]),
         ({"make": {"$regex": "^b", "$options": "i"}}, ["BMW"]),
-        ({"make": {"$not": {"$regex": "a"}}}, ["Volvo", "BMW"]),
+        ({"make": {"$not": {"$regex": "a"}}}, ["Volvo", "BMW", "Audi"]),
         ({"$or": [{"make": "Saab"}, {"sold": False}]}, ["Saab", "Lada"]),
         ({"$nor": [{"price": 1500}, {"tags": "red"}]}, ["Audi"]),
         ({"$and": [{"price": 1500}, {"sold": True}]}, ["BMW"]),
