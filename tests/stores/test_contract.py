@@ -11,8 +11,7 @@ import pymongo
 import pytest
 
 from backpack.stores.base import Store
-
-DurableStore = None
+from backpack.stores.durable import DurableStore
 from backpack.stores.mongo import FakeMongoStore, MongoStore
 
 from .contract import Opener, StoreContract
