@@ -3,7 +3,7 @@
 import js from "@eslint/js";
 
 const shared = ["Response", "URL", "URLSearchParams", "console", "fetch", "setTimeout"];
-const browser = ["createSdk", "document", "location", "navigator"];
+const browser = ["FormData", "HTMLElement", "createSdk", "document", "location", "navigator", "performance"];
 const node = ["process"];
 
 /** @param {string[]} names */
