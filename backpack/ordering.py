@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from .documents import Document, index_of
@@ -18,12 +17,14 @@ from .errors import Invalid
 # A value as a tuple of its type's place and something to compare within the type.
 ValueKey = tuple[int, Any]
 Sort = Sequence[tuple[str, int]]
+Path = tuple[str, ...]
 
 # An empty array sorts before null where a path ends at it.
 _EMPTY: ValueKey = (-1, 0)
 _NULL: ValueKey = (0, 0)
-# More than the elements of any one array; only a product of two can pass it.
-_MAX_KEYS = 2**20
+# One array in a document of 1 MiB has fewer elements; the product of two, as by the paths a.b and
+# a.0.b, can pass it, and would not end.
+_MAX_KEYS = 2**19
 
 
 def value_key(value: Any) -> ValueKey:
@@ -59,25 +60,33 @@ def order(documents: list[Document], sort: Sort) -> list[Document]:
     ordered = sorted(documents, key=lambda document: document["_id"])
     if not sort:
         return ordered
-    paths = [path.split(".") for path, _ in sort]
+    paths = [tuple(path.split(".")) for path, _ in sort]
     keyed = [(_sort_key(document, paths, sort), document) for document in ordered]
     for place in reversed(range(len(sort))):
         keyed.sort(key=lambda pair: pair[0][place], reverse=sort[place][1] < 0)
     return [document for _, document in keyed]
 
 
-def _sort_key(document: Document, paths: list[list[str]], sort: Sort) -> Sequence[ValueKey]:
+def _sort_key(document: Document, paths: list[Path], sort: Sort) -> Sequence[ValueKey]:
     """The key that comes first in the order asked for."""
     plain = [_at(document, path) for path in paths]
     if all(found.array is None for found in plain):
         return [found.key for found in plain]
-    keys = list(islice(_keys(document, [_Place(path) for path in paths]), _MAX_KEYS + 1))
-    if len(keys) > _MAX_KEYS:
-        raise Invalid("Cannot sort by arrays in arrays as large as these", code="bad_sort")
-    for place, (_, direction) in enumerate(sort):
-        first = (min if direction > 0 else max)(key[place] for key in keys)
-        keys = [key for key in keys if key[place] == first]
-    return keys[0]
+    keys = _Spread().keys(document, [_Place(path) for path in paths])
+    first = next(keys)
+    for count, key in enumerate(keys):
+        if count > _MAX_KEYS:
+            raise Invalid("Cannot sort by arrays in arrays as large as these", code="bad_sort")
+        if _is_before(key, first, sort):
+            first = key
+    return first
+
+
+def _is_before(one: Sequence[ValueKey], other: Sequence[ValueKey], sort: Sort) -> bool:
+    for mine, theirs, (_, direction) in zip(one, other, sort, strict=True):
+        if mine != theirs:
+            return (mine < theirs) is (direction > 0)
+    return False
 
 
 @dataclass(frozen=True)
@@ -86,13 +95,13 @@ class _Found:
 
     key: ValueKey = _NULL
     array: list[Any] | None = None
-    rest: Sequence[str] = ()
+    rest: Path = ()
 
 
 _MISSING = _Found()
 
 
-def _at(value: Any, path: Sequence[str]) -> _Found:
+def _at(value: Any, path: Path) -> _Found:
     for depth, name in enumerate(path):
         if type(value) is list:
             return _Found(array=value, rest=path[depth:])
@@ -111,27 +120,64 @@ class _Place:
     whether it is an array itself.
     """
 
-    rest: Sequence[str] = ()
+    rest: Path = ()
     key: ValueKey | None = None
     ends: bool = False
     picked: _Found | None = None
     nested: bool = False
 
 
-def _keys(value: Any, places: list[_Place]) -> Iterator[list[ValueKey]]:
-    """Every key of `value`, one for each element of the array that its paths lead through."""
-    found = [_step(value, place) for place in places]
-    arrays = [step.array for step in found if step.array is not None]
-    if not arrays:
-        yield [step.key for step in found]
-        return
-    array = arrays[0]
-    if any(other is not array for other in arrays):
-        raise Invalid("Cannot sort by two arrays of one document", code="bad_sort")
-    whole = any(place.nested for place in places)
-    inner = [_into(array, step, whole=whole) for step in found]
-    for item in _items(array, inner):
-        yield from _keys(item, inner)
+class _Spread:
+    """One document's keys; what a path picks out of an array by index is looked up once."""
+
+    def __init__(self) -> None:
+        self._picked: dict[tuple[int, Path], _Place] = {}
+
+    def keys(self, value: Any, places: list[_Place]) -> Iterator[list[ValueKey]]:
+        """Every key of `value`, one for each element of the array that its paths lead through."""
+        found = [_step(value, place) for place in places]
+        arrays = [step.array for step in found if step.array is not None]
+        if not arrays:
+            yield [step.key for step in found]
+            return
+        array = arrays[0]
+        if any(other is not array for other in arrays):
+            raise Invalid("Cannot sort by two arrays of one document", code="bad_sort")
+        inner = [self._into(array, *pair) for pair in zip(found, places, strict=True)]
+        for item in _items(array, inner):
+            yield from self.keys(item, inner)
+
+    def _into(self, array: list[Any], step: _Found, place: _Place) -> _Place:
+        """How the path at `place` goes on inside the elements of `array`, where `step` led."""
+        if step.array is None:
+            return _Place(key=step.key)
+        if step.rest:
+            return self._pick(array, step.rest)
+        if not array:
+            return _Place(key=_EMPTY)
+        return _Place(key=step.key) if place.nested else _Place(ends=True)
+
+    def _pick(self, array: list[Any], rest: Path) -> _Place:
+        known = self._picked.get((id(array), rest))
+        if known is None:
+            known = self._picked[id(array), rest] = _picked(array, rest)
+        return known
+
+
+def _picked(array: list[Any], rest: Path) -> _Place:
+    index = index_of(rest[0])
+    if not 0 <= index < len(array):
+        return _Place(rest)
+    if any(type(item) is dict and rest[0] in item for item in array):
+        raise Invalid(
+            f"Cannot sort by the index {rest[0]}: it is a field of the array's elements too",
+            code="bad_sort",
+        )
+    picked = _at(array[index], rest[1:])
+    nested = type(array[index]) is list
+    if nested and not picked.rest:  # an array picked by its index counts as a value
+        picked = _Found(value_key(picked.array), picked.array)
+    return _Place(rest, picked=picked, nested=nested)
 
 
 def _items(array: list[Any], places: list[_Place]) -> list[Any]:
@@ -150,24 +196,3 @@ def _step(value: Any, place: _Place) -> _Found:
     if place.picked:
         return place.picked
     return _at(value, place.rest) if type(value) is dict else _MISSING
-
-
-def _into(array: list[Any], step: _Found, *, whole: bool) -> _Place:
-    """How a path goes on inside the elements of `array`, after `step`."""
-    if step.array is None:
-        return _Place(key=step.key)
-    if not step.rest:
-        if not array:
-            return _Place(key=_EMPTY)
-        return _Place(key=value_key(array)) if whole else _Place(ends=True)
-    name = step.rest[0]
-    index = index_of(name)
-    if not 0 <= index < len(array):
-        return _Place(step.rest)
-    if any(type(item) is dict and name in item for item in array):
-        raise Invalid(
-            f"Cannot sort by the index {name}: it is a field of the array's elements too",
-            code="bad_sort",
-        )
-    item = array[index]
-    return _Place(step.rest, None, False, _at(item, step.rest[1:]), type(item) is list)
