@@ -81,9 +81,8 @@ class App:
     def __init__(self, backpack: TestBackpack, port: int) -> None:
         self.backpack = backpack
         self.host = backpack.backend.removeprefix("http://")
-        self._http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers={"host": self.host}, verify=False
-        )
+        self._http = httpx.Client(headers={"host": self.host}, verify=False)
+        self._address = f"http://127.0.0.1:{port}"
         self._users: dict[str, tuple[str, str]] = {}
 
     def user_id(self, actor: str) -> str:
@@ -122,7 +121,10 @@ class App:
         if body is not None:
             content = json.dumps(body).encode()
         return self._http.request(
-            method, path, content=content, headers={**self.headers(actor), **(headers or {})}
+            method,
+            self._address + path,
+            content=content,
+            headers={**self.headers(actor), **(headers or {})},
         )
 
     def make(self, collection: str, *records: dict[str, Any], actor: str = "user") -> list[Any]:

@@ -122,10 +122,12 @@ def answers_well(app: App, call: str, content: bytes | None, headers: dict[str, 
     answer = app.ask(call, content=content, headers=headers)
 
     assert answer.status_code < 500, (call, content, answer.text)
+    if call.startswith(("HEAD", "OPTIONS")):
+        return
     if answer.status_code >= 400:
         assert {"message", "code"} <= set(answer.json()) <= {"message", "code", "fields"}
-    elif not call.startswith(("HEAD", "OPTIONS")):
-        assert answer.json() is not None
+    else:
+        answer.json()
 
 
 @RUN
