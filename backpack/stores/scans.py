@@ -172,8 +172,11 @@ class _Scan:
         self, statement: str, values: dict[str, Any], at_once: int
     ) -> Iterator[tuple[Any, ...]]:
         with closing(self._connection.execute(statement, values)) as cursor:
-            while rows := cursor.fetchmany(at_once):
+            while True:
+                rows = cursor.fetchmany(at_once)
                 yield from rows
+                if len(rows) < at_once:
+                    return
                 self._deadline.check()
 
 

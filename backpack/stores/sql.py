@@ -21,6 +21,9 @@ OBJECT = "x'04'"
 _BOOLEANS = {False: "x'0800'", True: "x'0801'"}
 _SIGNS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
+# Characters of a condition. One of this length takes 1 ms to prepare and, cached, 170 KB.
+_LONGEST = 8_192
+
 # SQLite's JSON paths do not find names that need an escape as JSON.
 _OUT_OF_REACH = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
@@ -58,6 +61,8 @@ def predicate(tree: Node) -> Predicate:
     """The conditions for a filter's tree, on a table with the columns id, odd and doc."""
     translation = _Translation()
     superset, subset = translation.pair(tree)
+    if len(superset) > _LONGEST:
+        return UNDECIDED
     if translation.reads_values:
         superset, subset = f"({superset} OR odd)", f"({subset} AND NOT odd)"
     return Predicate(superset, subset, translation.values)
@@ -68,16 +73,13 @@ def ordering(sort: Sequence[tuple[str, int]], place: str) -> Ordering:
     terms: list[str] = []
     unclear: list[str] = []
     for path, direction in sort:
-        down = " DESC" if direction < 0 else ""
-        if path == "_id":
-            terms.append(place + down)
-            break
-        expression = key(path)
+        expression = place if path == "_id" else key(path)
         if expression is None:
             return Ordering(place, "0")
-        terms.append(expression + down)
-        unclear.append(f"{expression} IN ({ARRAY},{OBJECT})")
-    else:
+        terms.append(expression + (" DESC" if direction < 0 else ""))
+        if path != "_id":
+            unclear.append(f"{expression} IN ({ARRAY},{OBJECT})")
+    if all(path != "_id" for path, _ in sort):
         terms.append(place)
     plain = f"({' OR '.join([*unclear, 'odd'])}) IS NOT TRUE" if unclear else "1"
     return Ordering(",".join(terms), plain)

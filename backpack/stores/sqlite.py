@@ -19,7 +19,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
         timeout=0,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=512,
+        cached_statements=256,
     )
     connection.text_factory = bytes
     return connection
