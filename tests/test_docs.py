@@ -1,0 +1,267 @@
+"""The docs keep up with the code: what there is, is mentioned, and what is mentioned, works."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from backpack import app, errors, rules
+from backpack.errors import BackpackError
+from backpack.homes import Memory
+from backpack.router import METHODS
+from backpack.settings import Settings
+from backpack.tenants import Tenants
+from tests.services import need
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "examples").glob("*/README.md"),
+    ]
+)
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a process that uses the same package as this one."""
+    return {**os.environ, "PYTHONPATH": str(Path(errors.__file__).parent.parent)}
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text("utf-8")
+
+
+def blocks_of(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language in one page."""
+    return [match[3] for match in FENCE.finditer(page.read_text("utf-8")) if match[2] == language]
+
+
+def blocks(language: str) -> list[ParameterSet]:
+    """Every fenced block of a language in the docs."""
+    return [
+        pytest.param(block, id=f"{page.relative_to(ROOT)}:{number}")
+        for page in PAGES
+        for number, block in enumerate(blocks_of(page, language), 1)
+    ]
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Method and path of every route, as the docs write them."""
+    settings = Settings(dev=True)
+    for route in app.create_app(Tenants(settings, Memory(settings))).router.routes:
+        path = "/" + route.path.partition("/")[2]
+        if path != "/~elsewhere":
+            path = path.replace("<collection:str>", "cars").replace("<record_id:str>", "<_id>")
+            yield from ((method, path) for method in sorted(set(METHODS) & route.methods))
+
+
+def test_routes_are_documented() -> None:
+    documented = text_of("docs/http.md")
+    # What the admin host's page is made of is nobody's interface.
+    missing = [
+        f"{method} {path}"
+        for method, path in routes()
+        if f"`{method} {path}`" not in documented and f"`{path}`" not in documented
+        if path not in ("/", "/static/<name:str>")
+    ]
+
+    assert missing == []
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of every table row of a page, without code marks."""
+    lines = re.findall(r"^\|(.*)\|$", text_of(page), re.MULTILINE)
+    return [[cell.strip().replace("`", "") for cell in line.split("|")] for line in lines]
+
+
+def test_settings_are_documented() -> None:
+    own = {"dev": "none", "cheap_passwords": "none"}
+    written = {(): "none", False: "false"}
+
+    assert [tuple(row[:3]) for row in rows_of("docs/settings.md")[2:]] == [
+        (
+            field.name,
+            own.get(field.name, f"BACKPACK_{field.name.upper()}"),
+            written.get(field.default, str(field.default)),
+        )
+        for field in fields(Settings)
+    ]
+
+
+def test_settings_say_their_unit() -> None:
+    without = {row[0] for row in rows_of("docs/settings.md")[2:] if not row[3]}
+
+    assert without == {"domain", "dev", "cheap_passwords"}
+
+
+def test_sdk_members_are_documented() -> None:
+    types = re.sub(r"/\*\*.*?\*/", "", text_of("sdk/index.d.ts"), flags=re.DOTALL)
+    documented = text_of("docs/sdk.md")
+    missing = []
+    for kind, prefix in {
+        "Auth": "auth.",
+        "Db": "db.",
+        "Query": "",
+        "Options": "options.",
+        "BackpackError": "",
+    }.items():
+        found = re.search(
+            rf"export (?:interface|class) {kind}\b[^{{]*\{{\n(.*?)^\}}",
+            types,
+            re.MULTILINE | re.DOTALL,
+        )
+        assert found, f"{kind} is not in index.d.ts"
+        names = re.findall(r"^  (?:readonly )?(\w+)\b[?(<:]", found[1], re.MULTILINE)
+        missing += [
+            f"{kind}.{name}"
+            for name in names
+            if name not in ("constructor", "name")
+            and not re.search(rf"`{re.escape(prefix)}{name}\b", documented)
+        ]
+
+    assert missing == []
+
+
+def test_rule_keys_are_documented() -> None:
+    keys = set(re.findall(r'"([a-z]+\.[a-z]+)"', Path(rules.__file__).read_text("utf-8")))
+    words = {*keys, *rules.ACTIONS, rules.PUBLIC, rules.USER, rules.OWNER, rules.NONE}
+    documented = text_of("docs/rules.md")
+
+    assert len(keys) == 6
+    assert [word for word in sorted(words) if f"`{word}`" not in documented] == []
+
+
+def raised_codes() -> set[tuple[int, str]]:
+    """Status and code of every error that the code can raise."""
+    tree = {
+        name: kind
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, BackpackError)
+    }
+    found = {(kind.status, kind.code) for kind in tree.values()} | set(app._CODES.items())
+    for module in (ROOT / "backpack").rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in tree
+            ):
+                found |= {
+                    (tree[node.func.id].status, str(keyword.value.value))
+                    for keyword in node.keywords
+                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+                }
+    return found
+
+
+def documented_codes() -> set[tuple[int, str]]:
+    rows = [row for page in ("docs/http.md", "docs/cli.md") for row in rows_of(page)]
+    return {
+        (int(row[0]), code)
+        for row in rows
+        if re.fullmatch(r"\d{3}", row[0])
+        for code in row[1].split(", ")
+    }
+
+
+def test_error_codes_are_documented() -> None:
+    assert documented_codes() == raised_codes()
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    plain = FENCE.sub("", page.read_text("utf-8"))
+    titles = re.findall(r"^#+ (.*)$", plain, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text("utf-8"))):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_pages_are_linked_from_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", text_of("README.md")))
+
+    assert linked == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("block", blocks("json"))
+def test_json_parses(block: str) -> None:
+    json.loads(block)
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_shell_parses(block: str) -> None:
+    checked = subprocess.run(
+        ["bash", "-n"], input=block, text=True, capture_output=True, check=False
+    )
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("block", blocks("js"))
+def test_javascript_parses(block: str, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    need(node, "needs Node: apt-get install nodejs")
+    script = tmp_path / "block.mjs"
+    script.write_text(block, "utf-8")
+
+    checked = subprocess.run(
+        [str(node), "--check", script], text=True, capture_output=True, check=False
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_rules_examples_are_rules() -> None:
+    found = blocks_of(ROOT / "docs/rules.md", "json")
+
+    assert [rules.parse(json.loads(block)).raw for block in found] == [
+        json.loads(block) for block in found
+    ]
+
+
+def test_python_examples_pass(tmp_path: Path) -> None:
+    found = blocks_of(ROOT / "docs/testing.md", "python")
+    (tmp_path / "test_examples.py").write_text("\n".join(found), "utf-8")
+
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "backpack.testing", tmp_path],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=environment(),
+    )
+
+    assert run.returncode == 0, run.stdout
+
+
+def test_helper_is_the_example() -> None:
+    helper = text_of("examples/guestbook/tests/backpack.mjs").partition("\n\n")[2]
+
+    assert f"```js\n{helper}```" in text_of("docs/testing.md")
