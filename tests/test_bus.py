@@ -390,6 +390,55 @@ class TestRedisBus(RedisBusContract):
                 while {client["id"] for client in await outsider.client_list()} - before:
                     await asyncio.sleep(0.01)
 
+    async def test_close_is_prompt_at_any_moment(self, redis: Redis, stream: str) -> None:
+        for turns in range(40):
+            bus = RedisBus(redis, stream)
+            await bus.open()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(0.9):  # a read takes a second
+                await bus.close()
+
+    async def test_message_whose_answer_is_lost_is_sent_once(
+        self, bus: Bus, redis_url: str, stream: str
+    ) -> None:
+        heard = Heard(bus)
+        async with DeafProxy(redis_url) as proxy, redis_client(proxy.url) as redis:
+            cut_off = RedisBus(redis, stream)
+            with pytest.raises(Unavailable):
+                await cut_off.send("cars", {"n": 1})
+        await bus.send("cars", {"n": 2})
+        await heard.until(lambda heard: heard.contents[-1:] == [{"n": 2}])
+        assert heard.contents == [{"n": 1}, {"n": 2}]
+
+
+class DeafProxy:
+    """A way to Redis on which the answer to an XADD is lost with its connection."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis_port = int(redis_url.rpartition(":")[2].partition("/")[0])
+
+    async def __aenter__(self) -> DeafProxy:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = f"redis://127.0.0.1:{port}/0"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        redis, commands = await asyncio.open_connection("127.0.0.1", self._redis_port)
+        while command := await client.read(65_536):
+            commands.write(command)
+            answer = await redis.read(65_536)
+            if b"XADD" in command:
+                break
+            answers.write(answer)
+        commands.close()
+        answers.close()
+
 
 class OwnRedis:
     """A redis-server of a test's own, to be killed."""
@@ -456,8 +505,8 @@ async def test_bus_survives_restart_of_redis(own_redis: OwnRedis) -> None:
             await here.send("cars", {"n": "lost"})
 
         await own_redis.start()
-        for n in range(10, 20):  # the idle connections of before do not fail one by one
-            await here.send("cars", {"n": n})
+        # At once, so that every connection that was idle meanwhile is asked for.
+        await asyncio.gather(*(here.send("cars", {"n": n}) for n in range(10, 20)))
         await heard.count(20)
         assert sorted(message["n"] for message in heard.contents) == list(range(20))
         assert heard.breaks == (1 if "--appendonly" in own_redis._command else 2)

@@ -439,21 +439,24 @@ def slow() -> SlowStore:
 
 
 @pytest.mark.parametrize("call", ["find", "renew"])
-async def test_session_that_ends_meanwhile_is_not_cached(slow: SlowStore, call: str) -> None:
-    sessions = Sessions(slow, LocalBus(), TTL)
+@pytest.mark.parametrize("event", ["ended", "break"])
+async def test_answer_from_before_is_not_cached(slow: SlowStore, call: str, event: str) -> None:
+    bus = BreakingBus()
+    sessions = Sessions(slow, bus, TTL)
     token, session = await sessions.create(ANN)
+    old = replace(session, expires=session.expires - 2 * DAY)
     slow.go_on.clear()
-    if call == "find":
-        running: asyncio.Task[Any] = asyncio.create_task(sessions.find(token))
-    else:
-        old = replace(session, expires=session.expires - 2 * DAY)
-        running = asyncio.create_task(sessions.renew(old))
+    running: asyncio.Task[Any] = asyncio.create_task(
+        sessions.find(token) if call == "find" else sessions.renew(old)
+    )
     await slow.asked.wait()
-    await sessions.end(token)
+    if event == "ended":
+        await sessions.end(token)
+    else:
+        bus.break_()
     slow.go_on.set()
     await running
     assert sessions.cached(token) is None
-    assert await sessions.find(token) is None
 
 
 async def test_broken_bus_empties_the_cache(slow: SlowStore) -> None:
