@@ -4,6 +4,7 @@ backpack of it."""
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -74,12 +75,14 @@ def deployment(
 class App:
     """A web app's view of its backpack, by the backend's host name, for several actors.
 
+    `wire_faults`: below it is the tests' MongoDB-wire server, which cannot keep all that MongoDB does.
     Actors: `nokey`, `wrongkey`, `guest` (the key alone), and users by any other name, who are
     registered when they first act.
     """
 
-    def __init__(self, backpack: TestBackpack, port: int) -> None:
+    def __init__(self, backpack: TestBackpack, port: int, *, wire_faults: bool = False) -> None:
         self.backpack = backpack
+        self.wire_faults = wire_faults
         self.host = backpack.backend.removeprefix("http://")
         self._http = httpx.Client(headers={"host": self.host}, verify=False)
         self._address = f"http://127.0.0.1:{port}"
@@ -138,8 +141,11 @@ class App:
 
 
 @pytest.fixture
-def app(deployment: BackpackServer) -> Iterator[App]:
+def app(deployment: BackpackServer, request: pytest.FixtureRequest) -> Iterator[App]:
     """An app on a backpack of its own."""
-    made = App(deployment.create(), deployment.port)
+    on_wire = request.node.callspec.params["deployment"] == "mongo" and not os.environ.get(
+        "MONGO_URL"
+    )
+    made = App(deployment.create(), deployment.port, wire_faults=on_wire)
     yield made
     made.close()
