@@ -16,7 +16,7 @@ from backpack.matching import And, Not, Or, matcher
 Row = tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]
 
 
-def rows(*table: Row) -> Any:
+def rows(*table: Row) -> pytest.MarkDecorator:
     """Parametrizes a test with a filter, documents it matches, and documents it does not."""
     names = [json.dumps(row[0], ensure_ascii=False) for row in table]
     return pytest.mark.parametrize(("filter", "matched", "others"), table, ids=names)
