@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
@@ -418,7 +418,7 @@ class DeafProxy:
     def __init__(self, redis_url: str) -> None:
         self._redis_port = int(redis_url.rpartition(":")[2].partition("/")[0])
 
-    async def __aenter__(self) -> DeafProxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"redis://127.0.0.1:{port}/0"
