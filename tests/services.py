@@ -1,4 +1,4 @@
-"""Real services for tests: each is started on a free port, once a run, and stopped. No fixtures of Backpack itself."""
+"""Real services for tests, started on a free port once a run, and stopped. Nothing of Backpack."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _START = 30.0  # seconds a service has until it accepts connections
 _STOP = 10.0  # seconds a service has to end by itself
 
 _NO_MONGO = (
-    "needs a MongoDB server: set MONGO_URL, or build tests/mongo-wire with Go (its README says how) "
+    "needs a MongoDB server: set MONGO_URL, or build tests/mongo-wire with Go, as its README says, "
     "and set BACKPACK_MONGO_WIRE to the binary"
 )
 _NO_REDIS = "needs redis-server: apt-get install redis-server"
 
 
 def need(condition: object, reason: str) -> None:
-    """Skip the test unless `condition` holds; fail it where BACKPACK_REQUIRE_SERVICES=1 says nothing may be missing."""
+    """Skip the test unless `condition` holds; where BACKPACK_REQUIRE_SERVICES=1, fail it."""
     if condition:
         return
     if os.environ.get("BACKPACK_REQUIRE_SERVICES") == "1":
@@ -35,7 +35,7 @@ def need(condition: object, reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def mongo_url() -> Iterator[str]:
-    """The URL of a server that speaks MongoDB's protocol. Tests take a database name of their own."""
+    """The URL of a server that speaks MongoDB's protocol. Each test has a database of its own."""
     running = os.environ.get("MONGO_URL")
     if running:
         yield running

@@ -1,7 +1,8 @@
-"""The store on MongoDB, by Motor, and the same class on mongomock for tests. Nobody else imports motor or pymongo.
+"""The store on MongoDB, by Motor, and on mongomock. Nobody else imports motor or pymongo.
 
 A document is kept flat, as clients see it, with its `_id` as the plain string and one hidden field
-at its end: `documents.REVISION`, which each write raises. No transactions: a standalone server has none.
+at its end: `documents.REVISION`, which each write raises. There are no transactions, as a
+standalone server has none.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ except ImportError as exc:
 # Seconds that a collection may still seem to be there after another process dropped it.
 _MEMORY = 5.0
 
-# github.com/mongodb/mongo: src/mongo/base/error_codes.yml, and src/mongo/db/matcher for the last one.
+# src/mongo/base/error_codes.yml of MongoDB's server; the last one is in src/mongo/db/matcher.
 _BAD_VALUE, _NAMESPACE_EXISTS, _EXCEEDED_TIME_LIMIT = 2, 48, 262
 _DUPLICATE_KEY, _OBJECT_TOO_LARGE, _OUT_OF_DISK_SPACE, _BAD_REGEX = 11000, 10334, 14031, 51091
 
@@ -220,7 +221,7 @@ class MongoStore:
     async def _swap(
         self, collection: str, record_id: str, revision: int, new: Document | None
     ) -> bool:
-        """Put `new` in the place of the document with that revision; False when it is no longer there."""
+        """Put `new` in place of the document with that revision; False when that is gone."""
         kept = self._database[collection]
         old = {"_id": record_id, REVISION: revision}
         with _own_errors():
@@ -238,7 +239,7 @@ class MongoStore:
 
 
 class FakeMongoStore(MongoStore):
-    """The same on mongomock, in memory and without a deadline; for tests, as each call costs O(documents).
+    """The same on mongomock, in memory, without a deadline; for tests: a call costs O(documents).
 
     mongomock's filters and sorts differ from MongoDB's, so queries are answered by our own matcher.
     """

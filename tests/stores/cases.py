@@ -1,4 +1,4 @@
-"""Seeded random documents, filters, sorts and patches for the differential test. Nothing here asks a store."""
+"""Random documents, queries and patches for the differential test. Nothing here asks a store."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ class Case:
     sort: Sort
     skip: int
     limit: int | None
+    after: str | None = None
 
     def query(self) -> Query:
-        return Query(parse_filter(self.filter), self.sort, self.skip, self.limit)
+        return Query(parse_filter(self.filter), self.sort, self.skip, self.limit, self.after)
 
 
 def documents(random: Random, count: int, *, arrays: bool) -> list[Document]:
-    """Documents in any order of their ids; all but half of the runs keep clear of arrays by `arrays`."""
+    """Documents in any order of their ids."""
     made: list[Document] = []
     for number in range(count):
         made.append({"_id": f"{number:024x}", **_document(random, arrays)})
@@ -115,11 +116,12 @@ def has_nested_arrays(value: Any) -> bool:
 
 
 class Questions:
-    """Random queries; most of the values they speak of lie at the same path in one of `documents`."""
+    """Random queries; most values in them are at the same path in one of `documents`."""
 
     def __init__(self, random: Random, documents: list[Document], *, arrays: bool) -> None:
         self._random = random
         self._arrays = arrays
+        self._ids = [document["_id"] for document in documents]
         self._held = {
             path: [value for one in documents for value in _reached(one, path.split("."))]
             for path in _PATHS
@@ -131,7 +133,9 @@ class Questions:
             filter = self._filter(2) if random.random() < 0.9 else {}
             skip = random.choice((0, 0, 0, 0, 0, 1, 2))
             limit = random.choice((None, None, 1, 2, 5, 100))
-            yield Case(filter, self._sort(), skip, limit)
+            sort = self._sort()
+            after = random.choice(self._ids) if not sort and random.random() < 0.5 else None
+            yield Case(filter, sort, skip, limit, after)
 
     def _sort(self) -> Sort:
         random = self._random

@@ -1,4 +1,4 @@
-"""Every promise of stores/base.py as a test. A store's test class says how to open it, and where it truly differs."""
+"""Every promise of stores/base.py as a test. A store's class says how to open it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ VALUES: dict[str, Any] = {
 
 
 class StoreContract:
-    """What every store keeps. A subclass overrides the fixture `opener`, and flags that are not true of it."""
+    """What every store keeps. A subclass gives the fixture `opener`, and the flags that differ."""
 
     persistent = True  # what was written is there after close, for the next that opens it
     nested_arrays = True  # an array may hold an array
@@ -198,7 +198,7 @@ class StoreContract:
         assert await store.get(cars, document["_id"]) == orjson.dumps(document)
 
     async def test_nested_arrays_come_back(self, store: Store, cars: str) -> None:
-        document = {"_id": new_id(), "a": [[1, [2]], []]}
+        document: Document = {"_id": new_id(), "a": [[1, [2]], []]}
         if self.nested_arrays:
             await store.insert(cars, [document])
             assert await store.get(cars, document["_id"]) == orjson.dumps(document)
@@ -207,7 +207,7 @@ class StoreContract:
                 await store.insert(cars, [document])
 
     async def test_negative_zero_comes_back(self, store: Store, cars: str) -> None:
-        document = {"_id": new_id(), "n": -0.0}
+        document: Document = {"_id": new_id(), "n": -0.0}
         await store.insert(cars, [document])
         found = await store.get(cars, document["_id"])
         assert found == orjson.dumps({**document, "n": -0.0 if self.negative_zero else 0.0})
@@ -406,10 +406,16 @@ class StoreContract:
         assert changed is not None
 
     async def test_change_hands_over_plain_values(self, store: Store, cars: str) -> None:
-        document = {"_id": new_id(), "values": [1, 2**40, 1.0, True, None, "a"], "in": {"n": 2**62}}
+        values = [1, 2**40, 1.0, True, None, "a"]
+        document: Document = {"_id": new_id(), "values": values, "in": {"n": 2**62}}
         await store.insert(cars, [document])
         seen: list[Document] = []
-        await store.change(cars, document["_id"], lambda old: seen.append(old) or old)
+
+        def edit(old: Document) -> Document:
+            seen.append(old)
+            return old
+
+        await store.change(cars, document["_id"], edit)
         assert seen == [document]
         assert list(seen[0]) == ["_id", "values", "in"]
         assert [type(value) for value in seen[0]["values"]] == [

@@ -1,4 +1,4 @@
-"""The contract on every store: SQLite in a file and in memory, mongomock, and a MongoDB-wire server."""
+"""The contract on every store: SQLite in a file and in memory, mongomock, a MongoDB-wire server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where the MongoDB-wire server of the tests, FerretDB 1.24, is known to answer unlike MongoDB.
 
 Each class is a function with its reason. The differential test does not ask the wire server in
-these cases; what MongoDB answers is in `test_matching.py` and `test_ordering.py`, with its source.
+these cases; what MongoDB answers there is in `test_manual.py`, with its source.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from backpack.documents import Document
 from backpack.queries import parse_filter
 
-from .cases import Case, Sort
+from .cases import Case, Sort, has_nested_arrays
 
 _NEGATIVE = ("$ne", "$nin", "$not")
 
@@ -28,6 +28,27 @@ def differs(documents: Sequence[Document], case: Case) -> bool:
         or _elem_match(condition)
         for path, condition in _conditions(case.filter)
     )
+
+
+def differs_in_merge(document: Document, patch: Document) -> bool:
+    """Whether `$set` and `$unset` of the wire server may not do what a merge does."""
+    return has_nested_arrays(patch) or any(
+        _places_in_array(document, path.split("."), value) for path, value in patch.items()
+    )
+
+
+def _places_in_array(container: Any, names: list[str], value: Any) -> bool:
+    # It takes an element that is unset out of the array; MongoDB leaves null in its place. It
+    # refuses an array in an array. And behind an array's end MongoDB fills up, where a merge ends.
+    if isinstance(container, list):
+        if not names[0].isdigit() or int(names[0]) >= len(container):
+            return True
+        if len(names) == 1:
+            return value is None or isinstance(value, list)
+        return _places_in_array(container[int(names[0])], names[1:], value)
+    if not isinstance(container, dict) or len(names) == 1:
+        return False
+    return _places_in_array(container.get(names[0]), names[1:], value)
 
 
 def _sorts_by_arrays(documents: Sequence[Document], sort: Sort) -> bool:
@@ -47,7 +68,7 @@ def _conditions(filter: Document) -> Iterator[tuple[str, Any]]:
 
 
 def _operators(condition: Any) -> Iterator[tuple[str, Any]]:
-    """The operators of a condition, those within `$not` and `$elemMatch` too; a plain value is `$eq`."""
+    """The operators of a condition, also in `$not` and `$elemMatch`; a plain value is `$eq`."""
     if not _is_operators(condition):
         yield "$eq", condition
         return
@@ -110,7 +131,7 @@ def _absence_behind_array(documents: Sequence[Document], path: str, condition: A
 
 
 def _object_in_array(documents: Sequence[Document], path: str, condition: Any) -> bool:
-    # An object is not always found among objects in an array, above all where one is {} or has null.
+    # An object is not always found among objects in an array, least where one is {} or has null.
     return any(isinstance(operand, dict) for operand in _operands(condition)) and any(
         isinstance(value, list) and any(isinstance(item, dict) for item in value)
         for document in documents
