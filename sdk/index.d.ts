@@ -175,7 +175,7 @@ export interface Query {
    * @example
    * { limit: 100, after: page.at(-1)?._id }
    */
-  after?: string;
+  after?: string | undefined;
 }
 
 /** Records, and with `count: true` how many there are in all. Not enumerable, so it compares as an array. */
