@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from backpack import app, errors, rules
+from backpack import app, cli, errors, rules
 from backpack.errors import BackpackError
 from backpack.homes import Memory
 from backpack.router import METHODS
@@ -168,18 +170,74 @@ def raised_codes() -> set[tuple[int, str]]:
     return found
 
 
-def documented_codes() -> set[tuple[int, str]]:
-    rows = [row for page in ("docs/http.md", "docs/cli.md") for row in rows_of(page)]
-    return {
+# What the command line, the fixtures and the start of a process say, but no answer to a request.
+NOT_OVER_HTTP = {
+    (404, "unknown_backpack"),
+    (422, "backpack_exists"),
+    (422, "bad_key"),
+    (422, "bad_name"),
+    (422, "bad_rules"),
+    (422, "bad_url"),
+    (422, "unknown_command"),
+}
+
+
+def test_error_codes_are_documented() -> None:
+    documented = {
         (int(row[0]), code)
-        for row in rows
+        for row in rows_of("docs/http.md")
         if re.fullmatch(r"\d{3}", row[0])
         for code in row[1].split(", ")
     }
 
+    assert documented == raised_codes() - NOT_OVER_HTTP
 
-def test_error_codes_are_documented() -> None:
-    assert documented_codes() == raised_codes()
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The commands of the command line, by name."""
+    actions = cli._parser()._subparsers._group_actions  # type: ignore[union-attr]
+    return dict(actions[0].choices)  # type: ignore[arg-type]
+
+
+def test_commands_are_documented() -> None:
+    sections = re.split(r"^## ", text_of("docs/cli.md"), flags=re.MULTILINE)
+    shared, *rest = sections
+    by_title = {section.partition("\n")[0]: section for section in rest}
+    missing = [
+        f"{name} {option}"
+        for name, parser in commands().items()
+        for action in parser._actions
+        for option in action.option_strings or [str(action.metavar)]
+        if option not in ("-h", "--help", "NAME")
+        if option not in by_title.get(name, "") + (shared if name != "dev" else "")
+        if option != "FILE" or "rules.json" not in by_title["rules"]
+    ]
+
+    assert missing == []
+    assert set(commands()) < set(by_title)
+
+
+def documented_commands() -> list[ParameterSet]:
+    """Every line of the docs' shell blocks that starts a command of the package."""
+    lines = {
+        line.partition("-m backpack ")[2]
+        for page in PAGES
+        for block in blocks_of(page, "sh")
+        for line in block.splitlines()
+        if "-m backpack " in line
+    }
+    return [pytest.param(shlex.split(line, comments=True), id=line) for line in sorted(lines)]
+
+
+@pytest.mark.parametrize("words", documented_commands())
+def test_documented_command_is_understood(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("dist", "site"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert callable(cli._parser().parse_args(words).run)
 
 
 def anchors(page: Path) -> set[str]:

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,52 @@ def test_node_suite_passes(project: Path) -> None:
 
     assert status == 0, said
     assert "# pass 5\n" in said
+
+
+@pytest.fixture
+def page_url(project: Path) -> Iterator[str]:
+    """The address of the guestbook's page, served by a sandbox with its rules in force."""
+    dev = [sys.executable, "-m", "backpack", "dev", "--port", "0", "--ready-file", "ready.json"]
+    options = ["--backpack", "guestbook=guestbook-key", "--site", "guestbook=site"]
+    sandbox = subprocess.Popen(
+        [*dev, *options], cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
+    assert sandbox.stdout is not None
+    try:
+        said = list(takewhile(lambda line: "Backpack is ready" not in line, sandbox.stdout))
+        assert (project / "ready.json").is_file(), "".join(said)
+        rules = ["rules", "guestbook", "rules.json"]
+        assert run([sys.executable, "-m", "backpack", *rules], project)[0] == 0
+        ready = json.loads((project / "ready.json").read_text("utf-8"))
+        yield ready["backpacks"][0]["frontend"]
+    finally:
+        sandbox.terminate()
+        sandbox.communicate(timeout=20)
+
+
+def test_page_is_signed_in_a_browser(page_url: str) -> None:
+    need(find_spec("playwright"), "needs Playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    need(chromium, "needs a browser: apt-get install chromium")
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(page_url)
+        page.get_by_label("E-mail address").fill("ada@example.org")
+        page.get_by_label("Password").fill("correct horse")
+        page.get_by_role("button", name="Log in or register").click()
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_label("Entry").fill("Lovely <b>page</b>!")
+        page.get_by_role("button", name="Sign").click()
+        expect(page.get_by_role("listitem")).to_contain_text(["Lovely <b>page</b>! — Ada"])
+
+        guest = browser.new_context().new_page()
+        guest.goto(page_url)
+        expect(guest.get_by_role("listitem")).to_contain_text(["Lovely <b>page</b>! — Ada"])
+        expect(guest.get_by_role("button", name="Erase")).to_have_count(0)
+
+        page.get_by_role("button", name="Erase").click()
+        expect(page.get_by_role("listitem")).to_have_count(0)
+        browser.close()
