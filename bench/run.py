@@ -111,7 +111,7 @@ def fill(backpack: dict[str, Any], count: int) -> tuple[dict[str, str], list[str
     host = backpack["backend"].removeprefix("http://")
     headers = {
         "authorization": f"key {backpack['api_key']}",
-        "host": host,
+        "Host": host,  # so spelled it takes the place of the one that wrk adds
         "origin": backpack["frontend"],
         "content-type": "application/json",
     }
