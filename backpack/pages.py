@@ -38,6 +38,10 @@ class Address:
     def url(self, label: str) -> str:
         return f"{self.scheme}://{label}.{self.domain}{self.port}"
 
+    def connect(self, name: str) -> str:
+        """The backend of a sandbox without its host name, which few programs but browsers resolve."""
+        return f"{self.scheme}://127.0.0.1{self.port}/~{name}"
+
 
 def render_welcome(request: Request, backpack: Backpack) -> HTTPResponse:
     """The page that a frontend host shows while it has no site: a small app on the SDK."""
@@ -52,6 +56,7 @@ def render_welcome(request: Request, backpack: Backpack) -> HTTPResponse:
         backend=backend,
         frontend=address.url(backpack.name),
         api_key=backpack.config.api_key,
+        connect=address.connect(backpack.name) if backpack.settings.dev else "",
     )
 
 

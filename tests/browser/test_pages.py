@@ -108,7 +108,7 @@ async def test_pages_copy_what_they_show(browser: Browser, sandbox: Sandbox) -> 
     page = await context.new_page()
     await page.goto(sandbox.frontend)
     copied = {}
-    for what in ("backend URL", "API key", "command"):
+    for what in ("backend URL", "API key", "URL for Node", "command"):
         button = page.get_by_role("button", name=f"Copy the {what}")
         await button.click()
         await expect(page.get_by_role("button", name=f"Copied the {what}")).to_have_count(1)
@@ -116,6 +116,7 @@ async def test_pages_copy_what_they_show(browser: Browser, sandbox: Sandbox) -> 
     assert copied == {
         "backend URL": sandbox.backend,
         "API key": sandbox.api_key,
+        "URL for Node": sandbox.connect,
         "command": f"python -m backpack dev --site {sandbox.name}=./dist",
     }
 
