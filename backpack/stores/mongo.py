@@ -111,6 +111,8 @@ class MongoStore:
         return sorted(name for name in names if not name.startswith((INTERNAL, "system.")))
 
     async def has_collection(self, name: str) -> bool:
+        if name.startswith(INTERNAL):
+            return False
         if time.monotonic() < self._known.get(name, 0):
             return True
         with _own_errors():

@@ -150,6 +150,7 @@ class StoreContract:
     async def test_internal_collection_is_never_listed(self, store: Store) -> None:
         await store.insert("_users", [{"_id": "me@example.com", "n": 1}])
         assert await store.collections() == []
+        assert await store.has_collection("_users") is False
         assert await store.get("_users", "me@example.com") == b'{"_id":"me@example.com","n":1}'
 
     # Insert and get
