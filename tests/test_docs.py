@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from backpack import app, cli, errors, rules
+from backpack import app, cli, errors, rules, tenants
 from backpack.errors import BackpackError
 from backpack.homes import Memory
 from backpack.router import METHODS
@@ -88,6 +88,13 @@ def rows_of(page: str) -> list[list[str]]:
     """The cells of every table row of a page, without code marks."""
     lines = re.findall(r"^\|(.*)\|$", text_of(page), re.MULTILINE)
     return [[cell.strip().replace("`", "") for cell in line.split("|")] for line in lines]
+
+
+def test_reserved_names_are_documented() -> None:
+    documented = text_of("docs/http.md")
+    reserved = tenants.RESERVED_NAMES | rules.RESERVED_COLLECTIONS
+
+    assert [name for name in sorted(reserved) if f"`{name}`" not in documented] == []
 
 
 def test_settings_are_documented() -> None:
