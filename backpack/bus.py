@@ -24,7 +24,7 @@ Listener = Callable[[str, Message], None]
 
 CAPACITY = 10_000  # messages that are held for replay
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Bus(Protocol):
@@ -64,7 +64,8 @@ class Bus(Protocol):
         strength of them is void. Returns what ends it.
 
         After a lost connection delivery goes on where it stopped. Should messages be gone by then,
-        the listener is called once more, just before delivery goes on.
+        or whenever this process is so far behind that some are, the listener is called (again)
+        just before delivery goes on.
         """
 
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
@@ -189,18 +190,27 @@ class RedisBus:
                 if self._broken:
                     await self._resume()
                 await self._read_batch()
+            except Unavailable as exc:
+                self._break(str(exc.__cause__))
+            except Exception:  # without its reader this process would be deaf for good
+                logger.exception("Bus %s: reading failed", self._stream)
+                self._break("see above")
+            else:
                 pause = self._FIRST_PAUSE
-            except Exception as exc:  # without its reader this process would be deaf for good
-                self._break(exc)
-                await asyncio.sleep(pause * random.uniform(0.5, 1))
-                pause = min(2 * pause, self._LONGEST_PAUSE)
+                continue
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(2 * pause, self._LONGEST_PAUSE)
 
     async def _read_batch(self) -> None:
         command = self._redis.xread(
             {self._stream: self._position}, count=self._BATCH, block=int(self._BLOCK * 1000)
         )
         answer = await self._answer(command, self._BLOCK + self._timeout)
-        for entry_id, fields in dict(answer).get(self._stream.encode(), ()):
+        entries = dict(answer).get(self._stream.encode(), ())
+        # Only who is far behind gets a full batch; the stream may have been trimmed past the place.
+        if len(entries) == self._BATCH and not await self._holds(self._position):
+            self._listeners.announce_break()
+        for entry_id, fields in entries:
             self._position = _text(entry_id)
             if message := _message(entry_id, fields):
                 seq, topic, content = message
@@ -208,23 +218,23 @@ class RedisBus:
 
     async def _resume(self) -> None:
         """Find the place to go on from; whoever relies on the messages learns of it when some are gone."""
-        place = self._position
-        if not await self._answer(self._redis.xrange(self._stream, min=place, max=place)):
+        if not await self._holds(self._position):
             newest = await self._newest() or "0-0"
             # A Redis that lost its data may count on from an earlier id than the last one seen.
-            self._position = min(place, newest, key=_order)
+            self._position = min(self._position, newest, key=_order)
             self._listeners.announce_break()
         self._broken = False
-        _log.info("Bus %s: connected again", self._stream)
+        logger.info("Bus %s: connected again", self._stream)
 
-    def _break(self, exc: Exception) -> None:
-        if not isinstance(exc, Unavailable):
-            _log.error("Bus %s: reading failed", self._stream, exc_info=exc)
-        elif not self._broken:
-            _log.warning("Bus %s: connection lost (%s)", self._stream, exc.__cause__)
+    def _break(self, why: str) -> None:
         if not self._broken:
             self._broken = True
+            logger.warning("Bus %s: connection lost (%s)", self._stream, why)
             self._listeners.announce_break()
+
+    async def _holds(self, entry_id: str) -> bool:
+        command = self._redis.xrange(self._stream, min=entry_id, max=entry_id)
+        return bool(await self._answer(command))
 
     async def _newest(self) -> str | None:
         entries = await self._answer(self._redis.xrevrange(self._stream, count=1))
@@ -294,14 +304,14 @@ class _Listeners:
             try:
                 listener(seq, message)
             except Exception:  # one listener's fault is not the others' nor the sender's
-                _log.exception("A listener to %r failed", topic)
+                logger.exception("A listener to %r failed", topic)
 
     def announce_break(self) -> None:
         for listener in self._on_break:
             try:
                 listener()
             except Exception:  # one listener's fault is not the others'
-                _log.exception("A listener to breaks failed")
+                logger.exception("A listener to breaks failed")
 
 
 def _message(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[str, str, Message] | None:
@@ -309,7 +319,7 @@ def _message(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[str, str, 
     try:
         topic, message = fields[b"topic"].decode(), orjson.loads(fields[b"message"])
     except (KeyError, ValueError):
-        _log.warning("An entry of the stream is no message: %r", entry_id)
+        logger.warning("An entry of the stream is no message: %r", entry_id)
         return None
     return (_text(entry_id), topic, message) if topic else None
 

@@ -25,7 +25,7 @@ _RENEW_AFTER = 86_400  # seconds
 _SWEEP_AFTER = 3_600.0  # seconds
 _SWEPT_AT_ONCE = 100  # sessions
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class Sessions:
             if await self._store.sweep(int(now), _SWEPT_AT_ONCE) == _SWEPT_AT_ONCE:
                 self._swept = 0.0
         except BackpackError as exc:
-            _log.warning("Expired sessions were not swept: %s", exc)
+            logger.warning("Expired sessions were not swept: %s", exc)
 
 
 def _digest(token: str) -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -108,8 +107,8 @@ async def test_failures_take_the_same_time() -> None:
             assert not await costly.verify(*case)
             times.append(time.perf_counter() - began)
     costly.close()
-    medians = [statistics.median(times) for times in spent]
-    assert max(medians) < 2 * min(medians)
+    fastest = [min(times) for times in spent]  # the others say more of the machine's load
+    assert max(fastest) < 2 * min(fastest)
 
 
 async def test_queue_is_bounded_and_recovers(monkeypatch: pytest.MonkeyPatch) -> None:

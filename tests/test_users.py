@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -238,7 +237,7 @@ async def test_wrong_logins_take_the_same_time(store: Store) -> None:
     passwords = Passwords(Cost(memory=4_096, passes=1))
     accounts = Users(store, passwords)
     await accounts.register(ANN, SECRET)
-    cases = [(ANN, "wrong horse"), ("bob@example.org", SECRET), (ANN, None), (None, SECRET)]
+    cases = [(ANN, "wrong horse"), ("bob@example.org", SECRET), (ANN, None), (ANN, "x" * 9_999)]
     spent: list[list[float]] = [[] for _ in cases]
     for _ in range(25):
         for case, times in zip(cases, spent, strict=True):
@@ -247,8 +246,8 @@ async def test_wrong_logins_take_the_same_time(store: Store) -> None:
                 await accounts.verify(*case)
             times.append(time.perf_counter() - began)
     passwords.close()
-    medians = [statistics.median(times) for times in spent]
-    assert max(medians) < 2 * min(medians)
+    fastest = [min(times) for times in spent]  # the others say more of the machine's load
+    assert max(fastest) < 2 * min(fastest)
 
 
 async def test_password_is_changed(accounts: Users) -> None:
