@@ -45,8 +45,7 @@ def _explain(exc: OSError, host: str, port: int) -> Invalid | Unavailable:
     if exc.errno == errno.EADDRINUSE:
         return Unavailable(
             f"Port {port} of {host} is taken{_taken_by(port)}: stop that, "
-            "or choose another with --port (0 takes any free one)",
-            code="port_taken",
+            "or choose another with --port (0 takes any free one)"
         )
     if exc.errno == errno.EACCES:
         return Invalid(f"Port {port} needs root: choose one from 1024 up with --port")

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from sanic import Sanic
+from sanic.application.state import ApplicationServerInfo
 from sanic.config import Config
+from sanic.http.constants import HTTP
 from sanic.server.async_server import AsyncioServer
 
 from . import ports
@@ -45,6 +47,9 @@ class Server:
         """Accept connections on a socket that listens; it is closed with the server."""
         self._socket = listener
         self._app.config.MOTD = False
+        # Sanic leaves its empty `alt-svc` header out when it knows that HTTP/1 is all there is.
+        spoken = ApplicationServerInfo(settings={"version": HTTP.VERSION_1, "port": self.port})
+        self._app.state.server_info.append(spoken)
         server = await self._app.create_server(
             sock=listener,
             backlog=ports.BACKLOG,

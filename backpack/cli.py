@@ -1,0 +1,286 @@
+"""The command line: parse, call, print. What a command does is done elsewhere.
+
+Exit codes: 0; 2 with one line on standard error for what the user can put right; 1 with a traceback
+for what is a fault of Backpack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import BackpackError, Invalid
+from .terminal import bold, say, table
+
+DATA = Path(".backpack")
+
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,200}}$){_LABEL}(\.{_LABEL})*")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command of the command line; returns the exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        options.run(options)
+    except BackpackError as exc:
+        say(f"backpack: {exc.message}", to=sys.stderr)
+        return 1 if type(exc) is BackpackError else 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def dev(options: argparse.Namespace) -> None:
+    from . import dev
+
+    dev.run(
+        dev.Options(
+            host=options.host,
+            port=options.port,
+            domain=options.domain,
+            data=None if options.memory else options.data,
+            backpacks=dict(options.backpack),
+            sites=dict(options.site),
+            ready_file=options.ready_file,
+        )
+    )
+
+
+def create(options: argparse.Namespace) -> None:
+    made = _perform(options, "create", name=options.name, api_key=options.api_key)
+    _show(options, made, f"{bold(made['name'])} has been made; its API key is {made['api_key']}")
+
+
+def list_backpacks(options: argparse.Namespace) -> None:
+    found = _perform(options, "list")
+    head = ["NAME", "API KEY", "FRONTEND", "BACKEND"]
+    rows = [
+        [one["name"], one["api_key"], one.get("frontend", "-"), one.get("backend", "-")]
+        for one in found
+    ]
+    _show(options, found, *(table(head, rows) if rows else ["There are no backpacks"]))
+
+
+def delete(options: argparse.Namespace) -> None:
+    gone = _perform(options, "delete", name=options.name)
+    _show(options, gone, f"{bold(options.name)} has been deleted")
+
+
+def key(options: argparse.Namespace) -> None:
+    if options.now and not options.rotate:
+        raise Invalid("--now goes with --rotate")
+    if options.rotate:
+        found = _perform(options, "rotate_key", name=options.name, now=options.now)
+    else:
+        found = _perform(options, "key", name=options.name)
+    until = found["previous_until"]
+    also = [f"The key before works until {until}"] if options.rotate and until else []
+    _show(options, found, found["api_key"], *also)
+
+
+def rules(options: argparse.Namespace) -> None:
+    if options.file is None:
+        found = _perform(options, "rules", name=options.name)
+        say(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    raw = _read_json(options.file)
+    try:
+        found = _perform(options, "set_rules", name=options.name, rules=raw)
+    except Invalid as exc:
+        wrong = "; ".join(f"{entry} {why}" for entry, why in (exc.fields or {}).items())
+        raise Invalid(f"{options.file}: {wrong or exc.message}") from exc
+    _show(options, found, f"The rules of {bold(options.name)} are in force")
+
+
+def _perform(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
+    from . import control, folder
+
+    if command == "create":
+        folder.prepare(options.data)
+    elif not options.data.is_dir():
+        raise Invalid(
+            f"There is no data folder {options.data}: backpack dev makes one, "
+            "or name another with --data"
+        )
+    return control.perform(options.data, command, arguments)
+
+
+def _show(options: argparse.Namespace, result: Any, *lines: str) -> None:
+    if options.json:
+        say(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        say(*lines)
+
+
+def _read_json(file: Path) -> Any:
+    """The JSON in `file`, `-` for standard input; raises Invalid that says where it is wrong."""
+    try:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return json.loads(content)
+    except OSError as exc:
+        raise Invalid(f"Cannot read {file}: {exc.strerror}") from exc
+    except json.JSONDecodeError as exc:
+        where = f"line {exc.lineno}, column {exc.colno}"
+        raise Invalid(f"{file} is no JSON: {exc.msg} at {where}") from exc
+    except UnicodeDecodeError as exc:
+        raise Invalid(f"{file} is no JSON: it is not UTF-8 at byte {exc.start}") from exc
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        say(f"{self.prog}: {message} (see {self.prog} --help)", to=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="backpack",
+        description="A self-hosted backend for web apps.",
+        epilog="Every command has its own help, with an example: backpack dev --help",
+    )
+    parser.add_argument("--version", action="version", version=f"backpack {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_dev(commands)
+    _add_create(commands)
+    _add_folder_command(
+        commands, "list", list_backpacks, "Show the backpacks there are.", "backpack list --json"
+    )
+    _add_named_command(
+        commands,
+        "delete",
+        delete,
+        "Delete a backpack with everything in it.",
+        "backpack delete shop",
+    )
+    _add_key(commands)
+    _add_rules(commands)
+    return parser
+
+
+def _add_dev(commands: Any) -> None:
+    command = _add_command(
+        commands,
+        "dev",
+        dev,
+        "Run the sandbox: every backpack of the data folder, in one process.",
+        "backpack dev --backpack shop --site shop=./dist",
+    )
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    command.add_argument(
+        "--port", type=_port, default=8000, help="port to listen on, 0 for a free one (%(default)s)"
+    )
+    command.add_argument(
+        "--domain", type=_domain, help="domain that all hosts are under (bkpk.localhost)"
+    )
+    kept = command.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--data", type=Path, default=DATA, metavar="DIR", help="the data folder (%(default)s)"
+    )
+    kept.add_argument("--memory", action="store_true", help="keep nothing on disk, for test suites")
+    command.add_argument(
+        "--backpack",
+        type=_backpack,
+        action="append",
+        default=[],
+        metavar="NAME[=API_KEY]",
+        help="have this backpack, with this key; may be given many times",
+    )
+    command.add_argument(
+        "--site",
+        type=_site,
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="serve a folder as the frontend of a backpack; may be given many times",
+    )
+    command.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="write where it is served, as JSON"
+    )
+
+
+def _add_create(commands: Any) -> None:
+    command = _add_named_command(
+        commands, "create", create, "Make a backpack.", "backpack create shop"
+    )
+    command.add_argument("--api-key", metavar="KEY", help="its API key, otherwise a random one")
+
+
+def _add_key(commands: Any) -> None:
+    command = _add_named_command(
+        commands, "key", key, "Show or change an API key.", "backpack key shop --rotate"
+    )
+    command.add_argument(
+        "--rotate", action="store_true", help="make a new key; the old one works for 24 hours more"
+    )
+    command.add_argument("--now", action="store_true", help="end the old key at once")
+
+
+def _add_rules(commands: Any) -> None:
+    command = _add_named_command(
+        commands, "rules", rules, "Show or replace access rules.", "backpack rules shop rules.json"
+    )
+    command.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="JSON file with the rules, - for stdin"
+    )
+
+
+def _add_named_command(
+    commands: Any, name: str, run: Callable[..., None], what: str, example: str
+) -> argparse.ArgumentParser:
+    command = _add_folder_command(commands, name, run, what, example)
+    command.add_argument("name", metavar="NAME", help="the backpack")
+    return command
+
+
+def _add_folder_command(
+    commands: Any, name: str, run: Callable[..., None], what: str, example: str
+) -> argparse.ArgumentParser:
+    command = _add_command(commands, name, run, what, example)
+    command.add_argument(
+        "--data", type=Path, default=DATA, metavar="DIR", help="the data folder (%(default)s)"
+    )
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    return command
+
+
+def _add_command(
+    commands: Any, name: str, run: Callable[..., None], what: str, example: str
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what, epilog=f"example: {example}", allow_abbrev=False
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
+
+
+def _domain(text: str) -> str:
+    if not _DOMAIN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no domain such as bkpk.localhost")
+    return text
+
+
+def _backpack(text: str) -> tuple[str, str | None]:
+    name, equals, api_key = text.partition("=")
+    return name, api_key if equals else None
+
+
+def _site(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not name or not equals or not folder:
+        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=DIR, such as shop=./dist")
+    if not Path(folder).is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {folder}")
+    return name, Path(folder).resolve()

@@ -1,0 +1,273 @@
+"""The sandbox: every backpack of a data folder, or of memory, served by one process.
+
+What the command line may say stands in `Options`; nothing is parsed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from . import __version__, folder, ports
+from .app import create_app
+from .control import ControlServer, remove_socket, socket_path
+from .drivers.local import Endpoint, LocalDriver
+from .errors import Invalid, NotFound
+from .folder import Lock
+from .homes import Folder, Memory
+from .server import Server
+from .settings import Settings, from_environment
+from .tenants import Home, Tenants
+from .terminal import bold, dim, say
+
+FIRST = "my-app"  # the backpack of a sandbox that would have none
+
+_SHOWN = 20  # backpacks in the table
+_PATIENCE = 2.0  # seconds that a command may hold the folder's lock at the start
+_LOOK = 0.05  # seconds between two looks at the lock
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a sandbox is started with.
+
+    `data` is None for memory. `backpacks` maps names to API keys, None for a key of Backpack's
+    choice; those that are missing are made. `sites` maps names to folders.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    domain: str | None = None
+    data: Path | None = None
+    backpacks: Mapping[str, str | None] = field(default_factory=dict)
+    sites: Mapping[str, Path] = field(default_factory=dict)
+    ready_file: Path | None = None
+
+
+def run(options: Options) -> None:
+    """Run a sandbox until SIGINT or SIGTERM.
+
+    Raises BackpackError with a message that says what to do when it cannot start.
+    """
+    import uvloop
+
+    _log_to_stderr()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(options))
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    # Sanic warns of its own modes of running, of which this is none.
+    logging.getLogger("sanic").setLevel(logging.ERROR)
+
+
+async def _serve(options: Options) -> None:
+    with _stop_signals() as stopping:
+        async with _sandbox(options) as (driver, endpoint):
+            backpacks = await driver.list()
+            if options.ready_file is not None:
+                _write_ready_file(options.ready_file, endpoint, backpacks)
+            say(*_welcome(options, endpoint, backpacks), "Backpack is ready")
+            await stopping.wait()
+    say("Backpack has stopped")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event for the first SIGINT or SIGTERM; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    yield stopping
+
+
+@asynccontextmanager
+async def _sandbox(options: Options) -> AsyncIterator[tuple[LocalDriver, Endpoint]]:
+    """Everything opened, in the order in which things can go wrong; closed in reverse."""
+    settings = _settings(options)
+    _check_ready_file(options.ready_file)
+    async with AsyncExitStack() as stack:
+        lock = stack.enter_context(_lock(options.data)) if options.data is not None else None
+        listener = stack.enter_context(ports.listen(options.host, options.port))
+        endpoint = _endpoint(settings, listener)
+        tenants = Tenants(settings, _home(options, settings))
+        stack.push_async_callback(tenants.close)
+        driver = LocalDriver(tenants, endpoint)
+        await _make_backpacks(options, tenants)
+        app = create_app(tenants, options.sites)
+        app.config.TOUCHUP = True  # the only application of this process
+        server = Server(app)
+        await server.start_on(listener)
+        stack.push_async_callback(server.stop)
+        _warn_of_network(options.host, listener)
+        if lock is not None and options.data is not None:
+            await stack.enter_async_context(_control(options.data, lock, driver, endpoint))
+        yield driver, endpoint
+
+
+def _settings(options: Options) -> Settings:
+    settings = from_environment(
+        dev=True, cheap_passwords=options.data is None, registrations_per_hour=0
+    )
+    return settings if options.domain is None else replace(settings, domain=options.domain)
+
+
+def _check_ready_file(path: Path | None) -> None:
+    """Remove a ready file of an earlier run, so that nobody takes it for this one's."""
+    if path is None:
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise Invalid(f"Cannot write the ready file {path}: {exc.strerror}") from exc
+    if not path.parent.is_dir():
+        raise Invalid(f"Cannot write the ready file {path}: there is no folder {path.parent}")
+
+
+def _lock(data: Path) -> Lock:
+    """The lock of the data folder; raises Unavailable while another sandbox has it."""
+    folder.prepare(data)
+    ends = time.monotonic() + _PATIENCE
+    while (lock := folder.try_lock(data)) is None:
+        if "admin" in folder.holder(data) or time.monotonic() > ends:
+            raise folder.in_use(data)
+        time.sleep(_LOOK)
+    return lock
+
+
+def _endpoint(settings: Settings, listener: socket.socket) -> Endpoint:
+    host, port = listener.getsockname()[:2]
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        return Endpoint(settings.domain, "127.0.0.1", port)
+    return Endpoint(settings.domain, f"[{host}]" if address.version == 6 else host, port)
+
+
+def _home(options: Options, settings: Settings) -> Home:
+    if options.data is not None:
+        return Folder(options.data, settings)
+    if not all(find_spec(name) for name in ("fakeredis", "mongomock_motor")):
+        raise Invalid("--memory needs more packages: pip install 'backpack-baas[memory]'")
+    return Memory(settings)
+
+
+async def _make_backpacks(options: Options, tenants: Tenants) -> None:
+    wanted = options.backpacks
+    if not wanted and not tenants.names():
+        wanted = {FIRST: None}
+    for name, key in wanted.items():
+        if tenants.get(name) is None:
+            await tenants.create(name, key)
+        elif key is not None and (await tenants.backpack(name)).config.api_key != key:
+            await (await tenants.backpack(name)).set_key(key)
+    for name in options.sites:
+        if tenants.get(name) is None:
+            known = ", ".join(tenants.names())
+            raise NotFound(
+                f"--site {name}: there is no backpack {name!r}; there are: {known}. "
+                f"Add --backpack {name} to make it"
+            )
+
+
+@asynccontextmanager
+async def _control(
+    data: Path, lock: Lock, driver: LocalDriver, endpoint: Endpoint
+) -> AsyncIterator[None]:
+    """Take commands by the folder's control socket, and note in its lock where that is."""
+    if "socket" in lock.before:
+        remove_socket(Path(lock.before["socket"]))
+    path = socket_path(data)
+    control = ControlServer(path, driver.perform)
+    await control.start()
+    lock.note({"pid": os.getpid(), "socket": str(path), "admin": endpoint.url("admin")})
+    try:
+        yield
+    finally:
+        await control.stop()
+
+
+def _write_ready_file(path: Path, endpoint: Endpoint, backpacks: list[dict[str, str]]) -> None:
+    """Write the ready file in one step: who sees it, sees all of it."""
+    facts = {
+        "port": endpoint.port,
+        "domain": endpoint.domain,
+        "admin": endpoint.url("admin"),
+        "backpacks": backpacks,
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+        beside.replace(path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise Invalid(f"Cannot write the ready file {path}: {exc.strerror}") from exc
+
+
+def _warn_of_network(host: str, listener: socket.socket) -> None:
+    address, port = listener.getsockname()[:2]
+    if not ipaddress.ip_address(address).is_loopback:
+        say(
+            f"Warning: --host {host} opens this sandbox to the network: "
+            f"whoever reaches port {port} can use it",
+            to=sys.stderr,
+        )
+
+
+def _welcome(options: Options, endpoint: Endpoint, backpacks: list[dict[str, str]]) -> list[str]:
+    kept = "in memory, gone when it ends" if options.data is None else f"in {options.data}"
+    return [
+        f"{bold(f'Backpack {__version__}')}, data {kept}",
+        "",
+        f"{dim('admin')}      {endpoint.url('admin')}",
+        "",
+        *(line for backpack in backpacks[:_SHOWN] for line in _rows(backpack)),
+        *([f"and {len(backpacks) - _SHOWN} more", ""] if len(backpacks) > _SHOWN else []),
+        *(_snippet(endpoint, backpacks[0])),
+    ]
+
+
+def _rows(backpack: Mapping[str, str]) -> list[str]:
+    return [
+        bold(backpack["name"]),
+        f"  {dim('frontend')}  {backpack['frontend']}",
+        f"  {dim('backend')}   {backpack['backend']}",
+        f"  {dim('API key')}   {backpack['api_key']}",
+        "",
+    ]
+
+
+def _snippet(endpoint: Endpoint, backpack: Mapping[str, str]) -> list[str]:
+    return [
+        dim(f"Paste this into a page to use {backpack['name']}:"),
+        "",
+        f'  <script src="{endpoint.url("admin")}/sdk.js"></script>',
+        "  <script>",
+        f'    const {{ auth, db }} = createSdk("{backpack["backend"]}", "{backpack["api_key"]}");',
+        "  </script>",
+        "",
+    ]

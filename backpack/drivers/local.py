@@ -1,0 +1,115 @@
+"""The backpacks of this process, as the command line and a sandbox's control socket handle them:
+plain values in, JSON values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ..errors import BackpackError, Invalid
+from ..tenants import Backpack, Tenants
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a running process serves its backpacks. `address` is an IP address, as it goes into a
+    URL."""
+
+    domain: str
+    address: str
+    port: int
+
+    def url(self, label: str) -> str:
+        """The URL of `label`'s host, such as `admin` or `my-app-be`."""
+        return f"http://{label}.{self.domain}:{self.port}"
+
+    def describe(self, name: str) -> dict[str, str]:
+        """The URLs of a backpack; `connect` is for clients that cannot resolve the host names."""
+        return {
+            "backend": self.url(f"{name}-be"),
+            "frontend": self.url(name),
+            "connect": f"http://{self.address}:{self.port}/~{name}",
+        }
+
+
+class LocalDriver:
+    """Creates, lists, changes and deletes backpacks.
+
+    A backpack is described as `{"name", "api_key"}`, and where it is served also by `backend`,
+    `frontend` and `connect`.
+    """
+
+    def __init__(self, tenants: Tenants, endpoint: Endpoint | None = None) -> None:
+        self._tenants = tenants
+        self._endpoint = endpoint
+
+    async def perform(self, command: str, arguments: Mapping[str, Any]) -> Any:
+        """Call the method named `command`; raises Invalid when there is no such command."""
+        if command not in COMMANDS:
+            raise Invalid(f"There is no command {command!r}")
+        return await getattr(self, command)(**arguments)
+
+    async def create(self, name: str, api_key: str | None = None) -> dict[str, str]:
+        """A new backpack, described; raises Invalid, Conflict."""
+        return self._describe(await self._tenants.create(name, api_key))
+
+    async def list(self) -> list[dict[str, str]]:
+        """All backpacks, described, in code point order of their names."""
+        return [self._describe(await self._open(name)) for name in self._tenants.names()]
+
+    async def delete(self, name: str) -> dict[str, str]:
+        """Delete a backpack with everything in it: `{"name"}`; raises NotFound."""
+        await self._tenants.delete(name)
+        return {"name": name}
+
+    async def key(self, name: str) -> dict[str, str | None]:
+        """`{"name", "api_key", "previous_until"}`; raises NotFound.
+
+        `previous_until`: the ISO 8601 time until which the key before works too, or null.
+        """
+        return _describe_key(await self._open(name))
+
+    async def rotate_key(self, name: str, now: bool = False) -> dict[str, str | None]:
+        """A new API key, described as `key` does; the one before works 24 hours more, or with `now`
+        no longer."""
+        backpack = await self._open(name)
+        await backpack.rotate_key(now=now)
+        return _describe_key(backpack)
+
+    async def rules(self, name: str) -> dict[str, Any]:
+        """A backpack's access rules, as they were set; raises NotFound."""
+        return dict((await self._open(name)).config.rules.raw)
+
+    async def set_rules(self, name: str, rules: object) -> dict[str, Any]:
+        """Put access rules in force and answer them; raises NotFound, and Invalid whose fields name
+        each wrong entry."""
+        backpack = await self._open(name)
+        await backpack.set_rules(rules)
+        return dict(backpack.config.rules.raw)
+
+    async def _open(self, name: str) -> Backpack:
+        try:
+            return await self._tenants.backpack(name)
+        except BackpackError as exc:
+            if self._tenants.get(name) is not None:
+                exc.message = f"{name}: {exc.message}"
+            raise
+
+    def _describe(self, backpack: Backpack) -> dict[str, str]:
+        described = {"name": backpack.name, "api_key": backpack.config.api_key}
+        if self._endpoint is not None:
+            described |= self._endpoint.describe(backpack.name)
+        return described
+
+
+COMMANDS = ("create", "delete", "key", "list", "rotate_key", "rules", "set_rules")
+
+
+def _describe_key(backpack: Backpack) -> dict[str, str | None]:
+    config = backpack.config
+    until = None
+    if config.previous_key is not None:
+        until = datetime.fromtimestamp(config.previous_until, UTC).isoformat(timespec="seconds")
+    return {"name": backpack.name, "api_key": config.api_key, "previous_until": until}
