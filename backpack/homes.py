@@ -70,7 +70,8 @@ class Memory:
             max_document=self._settings.max_document, deadline=self._settings.query_deadline
         )
         await store.open()
-        redis = FakeAsyncRedis(server=FakeServer())
+        # Beyond its bound (100 by default) the pool does not wait, it fails.
+        redis = FakeAsyncRedis(server=FakeServer(), max_connections=10_000)
         return Parts(store, RedisSessions(redis, name), LocalBus())
 
     async def delete(self, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backpack.bus import RedisBus
+from backpack.bus import RedisBus, redis_client
 from backpack.homes import Folder, Memory
 from backpack.settings import Settings
 from backpack.stores.mongo import MongoStore
@@ -35,9 +35,7 @@ class Services:
         return []
 
     async def open(self, name: str) -> Parts:
-        from redis.asyncio import Redis
-
-        redis = Redis.from_url(self._redis_url)
+        redis = redis_client(self._redis_url)
         store = MongoStore.from_url(
             self._mongo_url,
             f"backpack_{name.replace('-', '_')}",

@@ -15,7 +15,9 @@ from redis.asyncio import Redis
 from backpack.bus import LocalBus, redis_client
 from backpack.documents import Document
 from backpack.errors import TooSlow, Unavailable
+from backpack.homes import Memory
 from backpack.sessions import Session, Sessions, SessionStore
+from backpack.settings import Settings
 from backpack.stores.base import Store
 from backpack.stores.durable import DurableStore
 from backpack.stores.mongo import FakeMongoStore
@@ -527,3 +529,11 @@ async def test_cached_session_takes_microseconds(slow: SlowStore) -> None:
             sessions.cached(token)
         rounds.append((time.perf_counter() - began) / 1_000)
     assert min(rounds) < 10e-6
+
+
+async def test_many_logins_at_once_in_memory() -> None:
+    parts = await Memory(Settings()).open("app")
+    sessions = Sessions(parts.sessions, parts.bus, TTL)
+    created = await asyncio.gather(*(sessions.create(ANN) for _ in range(300)))
+    assert len({token for token, _ in created}) == 300
+    await parts.store.close()
