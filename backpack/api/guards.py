@@ -14,7 +14,7 @@ from sanic.response import HTTPResponse
 
 from ..errors import BadKey
 from ..tenants import Backpack, Tenant
-from .request import Request
+from .request import Request, drop_body
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
 
@@ -44,6 +44,7 @@ def guarded(handler: Handler) -> Handler:
             raise BadKey
         await find_session(request, backpack)
         response = await handler(request, **params)
+        await drop_body(request)
         response.headers.update(request.answer_headers)
         if request.token_in_cookie and request.session is not None:
             await _keep_alive(request, response, backpack)

@@ -72,21 +72,42 @@ async def read_json(request: Request, *, empty: Any = NO_BODY) -> Any:
 
     Raises TooLarge before a body that is over the limit is read, BadRequest, Invalid.
     """
-    limit = request.backpack.settings.max_body
-    stream: Any = request.stream
-    if stream is not None and stream.request_body:
-        if (stream.request_bytes_left or 0) > limit:
-            raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large")
-        stream.request_max_size = limit
-        try:
-            await request.receive_body()  # type: ignore[no-untyped-call]
-        except PayloadTooLarge as exc:
-            raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large") from exc
+    await receive_body(request)
     if request.body:
         return decode(request.body)
     if empty is NO_BODY:
         raise BadRequest("A JSON body is missing", code="no_body")
     return empty
+
+
+async def receive_body(request: Request) -> None:
+    """Read the body, if there is one, into `request.body`.
+
+    Raises TooLarge, where the length is told before anything is read.
+    """
+    stream: Any = request.stream
+    if stream is None or not stream.request_body:
+        return
+    limit = request.backpack.settings.max_body
+    stream.request_max_size = limit
+    try:
+        if (stream.request_bytes_left or 0) > limit:
+            raise PayloadTooLarge
+        await request.receive_body()  # type: ignore[no-untyped-call]
+    except PayloadTooLarge as exc:
+        raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large") from exc
+
+
+async def drop_body(request: Request) -> None:
+    """Read away what a route had no use for: the connection's next request stands behind it."""
+    stream: Any = request.stream
+    if stream is None or not stream.request_body:
+        return
+    try:
+        await receive_body(request)
+    except TooLarge:
+        stream.request_body = None
+        stream.keep_alive = False
 
 
 async def read_object(request: Request) -> dict[str, Any]:

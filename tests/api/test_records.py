@@ -404,10 +404,19 @@ def test_unknown_id_gets_404(cars: App, method: str, record_id: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-def test_body_on_get_is_ignored(cars: App) -> None:
+def test_body_on_get_is_ignored(cars: App, caplog: pytest.LogCaptureFixture) -> None:
     answers = [cars.ask("GET /cars", content=b"{broken" * 100) for _ in range(3)]
 
     assert [(answer.status_code, answer.json()) for answer in answers] == [(200, [])] * 3
+    assert caplog.messages == []
+
+
+def test_huge_body_on_delete_ends_connection(cars: App) -> None:
+    record = cars.ask("POST /cars", {"n": 1}).json()
+
+    answer = cars.ask(f"DELETE /cars/{record['_id']}", content=b"x" * 2_000_000)
+
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
 
 
 @pytest.mark.parametrize(
