@@ -125,9 +125,7 @@ class RedisBus:
     `redis` is a client like `redis_client` makes it; it stays the caller's, who closes it.
     """
 
-    _BLOCK = (
-        1.0  # seconds that Redis may hold a read back; shorter than the client's socket timeout
-    )
+    _BLOCK = 1.0  # seconds that Redis may hold a read back; the client's socket waits longer
     _BATCH = 100  # messages a read, so that a backlog does not hold up the event loop
     _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between attempts to connect again
 
