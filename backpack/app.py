@@ -66,7 +66,7 @@ async def answer_error(request: Request, exc: Exception) -> HTTPResponse:
     failure = exc if isinstance(exc, BackpackError) else _translate(exc)
     if failure.status >= 500:
         logger.error("%s %s failed", request.method, request.path, exc_info=exc)
-    headers = {**failure.headers, **request.answer_headers}
+    headers = {**failure.headers, **request.common_headers.values}
     return json(errors.body(failure), status=failure.status, headers=headers)
 
 

@@ -6,7 +6,7 @@ And what goes with every answer: CORS headers and cookies.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from sanic.cookies.request import parse_cookie
@@ -14,6 +14,7 @@ from sanic.response import HTTPResponse
 
 from ..errors import BadKey
 from ..tenants import Backpack, Tenant
+from .answers import NO_HEADERS, CommonHeaders, EncodedJson
 from .request import Request, drop_body
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
@@ -37,40 +38,56 @@ def guarded(handler: Handler) -> Handler:
         backpack = tenant.backpack or await tenant.open()
         request.backpack = backpack
         request.by_path = by_path
-        request.answer_headers = {} if by_path else cors_headers(request, backpack)
+        request.common_headers = NO_HEADERS if by_path else cors_headers(request, backpack)
         if request.method == "OPTIONS":
-            return HTTPResponse(status=204, headers={**request.answer_headers, **_PREFLIGHT})
+            return HTTPResponse(status=204, headers={**request.common_headers.values, **_PREFLIGHT})
         if not backpack.accepts_key(request.headers.get("authorization", "")):
             raise BadKey
         await find_session(request, backpack)
         response = await handler(request, **params)
         await drop_body(request)
-        response.headers.update(request.answer_headers)
-        if request.token_in_cookie and request.session is not None:
+        if isinstance(response, EncodedJson):
+            response.common = request.common_headers
+        else:
+            response.headers.update(request.common_headers.values)
+        if request.session is not None:
             await _keep_alive(request, response, backpack)
         return response
 
     return endpoint
 
 
-def cors_headers(request: Request, backpack: Backpack) -> dict[str, str]:
+def cors_headers(request: Request, backpack: Backpack) -> CommonHeaders:
     """The CORS headers of every answer to this request (Fetch standard, "CORS protocol")."""
     origin = request.headers.get("origin")
-    if origin is None or not backpack.allows_origin(origin, frontend_origin(request, backpack)):
-        return {"vary": "Origin"}
-    return {
-        "vary": "Origin",
-        "access-control-allow-origin": origin,
-        "access-control-allow-credentials": "true",
-        "access-control-expose-headers": _EXPOSED,
-    }
+    if origin is None:
+        return _NOT_ALLOWED
+    domain = backpack.settings.domain
+    host = request.headers.get("host", "")
+    frontend = _frontend_origin(request.public_scheme, host, f"{backpack.name}.{domain}")
+    return _allowed(origin) if backpack.allows_origin(origin, frontend) else _NOT_ALLOWED
 
 
-def frontend_origin(request: Request, backpack: Backpack) -> str:
-    """The origin of the backpack's own frontend, on the scheme and port of this request."""
-    port = request.headers.get("host", "").rpartition(":")[2]
-    suffix = f":{port}" if port.isdigit() else ""
-    return f"{request.public_scheme}://{backpack.name}.{backpack.settings.domain}{suffix}"
+_NOT_ALLOWED = CommonHeaders({"vary": "Origin"})
+
+
+@lru_cache(maxsize=1_000)
+def _allowed(origin: str) -> CommonHeaders:
+    return CommonHeaders(
+        {
+            "vary": "Origin",
+            "access-control-allow-origin": origin,
+            "access-control-allow-credentials": "true",
+            "access-control-expose-headers": _EXPOSED,
+        }
+    )
+
+
+@lru_cache(maxsize=1_000)
+def _frontend_origin(scheme: str, host: str, frontend_host: str) -> str:
+    """The origin of a backpack's own frontend, on the scheme and port that a request came by."""
+    port = host.rpartition(":")[2]
+    return f"{scheme}://{frontend_host}" + (f":{port}" if port.isdigit() else "")
 
 
 async def find_session(request: Request, backpack: Backpack) -> None:
@@ -78,14 +95,20 @@ async def find_session(request: Request, backpack: Backpack) -> None:
     token = request.headers.get("x-backpack-session")
     if token is None:
         header = request.headers.get("cookie")
-        if header is None:
+        token = _cookie_value(header, cookie_name(request)) if header else None
+        if token is None:
             return
-        found = parse_cookie(header).get(cookie_name(request))
-        if not found:
-            return
-        token, request.token_in_cookie = found[0], True
+        request.token_in_cookie = True
     request.token = token
     request.session = backpack.sessions.cached(token) or await backpack.sessions.find(token)
+
+
+def _cookie_value(header: str, name: str) -> str | None:
+    if ";" not in header:  # one cookie, most often the session: 2 us less than to parse it
+        found, _, value = header.partition("=")
+        return value if found == name else None
+    values = parse_cookie(header).get(name)
+    return values[0] if values else None
 
 
 def cookie_name(request: Request) -> str:
@@ -95,7 +118,7 @@ def cookie_name(request: Request) -> str:
 async def _keep_alive(request: Request, response: HTTPResponse, backpack: Backpack) -> None:
     """Let a session in use live on, and its cookie with it."""
     assert request.session is not None
-    if await backpack.sessions.renew(request.session):
+    if await backpack.sessions.renew(request.session) and request.token_in_cookie:
         set_session_cookie(request, response, request.token)
 
 

@@ -9,14 +9,11 @@ from sanic import Blueprint, HTTPResponse, json
 
 from ..queries import parse_url
 from ..router import API, mount
+from .answers import EncodedJson
 from .guards import guarded
 from .request import Request, read_json, read_object
 
 records = Blueprint("records", url_prefix=mount(API))
-
-
-def _encoded(body: bytes) -> HTTPResponse:
-    return HTTPResponse(body, content_type="application/json")
 
 
 @records.get("/collections", ignore_body=True)
@@ -39,7 +36,7 @@ async def create_collection(request: Request) -> HTTPResponse:
 async def find_records(request: Request, collection: str) -> HTTPResponse:
     query = parse_url(request.query_string)
     page = await request.backpack.records.find(collection, query, request.user)
-    response = _encoded(b"[" + b",".join(page.records) + b"]")
+    response = EncodedJson(b"[" + b",".join(page.records) + b"]")
     if page.total is not None:
         response.headers["x-total-count"] = str(page.total)
     return response
@@ -51,13 +48,13 @@ async def create_records(request: Request, collection: str) -> HTTPResponse:
     service = request.backpack.records
     await service.admit("create", collection, request.user)
     data = await read_json(request, empty={})
-    return _encoded(await service.create(collection, data, request.user))
+    return EncodedJson(await service.create(collection, data, request.user))
 
 
 @records.get("/<collection:str>/<record_id:str>", ignore_body=True, unquote=True)
 @guarded
 async def get_record(request: Request, collection: str, record_id: str) -> HTTPResponse:
-    return _encoded(await request.backpack.records.get(collection, record_id, request.user))
+    return EncodedJson(await request.backpack.records.get(collection, record_id, request.user))
 
 
 @records.put("/<collection:str>/<record_id:str>", ignore_body=True, unquote=True)
@@ -66,7 +63,7 @@ async def replace_record(request: Request, collection: str, record_id: str) -> H
     service = request.backpack.records
     await service.admit("update", collection, request.user)
     data = await read_json(request)
-    return _encoded(await service.replace(collection, record_id, data, request.user))
+    return EncodedJson(await service.replace(collection, record_id, data, request.user))
 
 
 @records.patch("/<collection:str>/<record_id:str>", ignore_body=True, unquote=True)
@@ -75,7 +72,7 @@ async def merge_record(request: Request, collection: str, record_id: str) -> HTT
     service = request.backpack.records
     await service.admit("update", collection, request.user)
     patch = await read_json(request)
-    return _encoded(await service.merge(collection, record_id, patch, request.user))
+    return EncodedJson(await service.merge(collection, record_id, patch, request.user))
 
 
 @records.delete("/<collection:str>/<record_id:str>", ignore_body=True, unquote=True)
@@ -83,4 +80,4 @@ async def merge_record(request: Request, collection: str, record_id: str) -> HTT
 async def delete_record(request: Request, collection: str, record_id: str) -> HTTPResponse:
     service = request.backpack.records
     await service.admit("delete", collection, request.user)
-    return _encoded(await service.delete(collection, record_id, request.user))
+    return EncodedJson(await service.delete(collection, record_id, request.user))

@@ -5,8 +5,6 @@ Nothing is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import sanic
@@ -16,6 +14,7 @@ from ..documents import decode
 from ..errors import BadRequest, TooLarge
 from ..sessions import Session
 from ..tenants import Backpack
+from .answers import NO_HEADERS, CommonHeaders
 
 NO_BODY = object()
 
@@ -23,12 +22,12 @@ NO_BODY = object()
 class Request(sanic.Request):
     """Sanic's request with what the guards found out.
 
-    `answer_headers` go with every answer, errors too. `session` is None for a guest, and `token`
+    `common_headers` go with every answer, errors too. `session` is None for a guest, and `token`
     is what it was found by; `token_in_cookie` tells how that came.
     """
 
     backpack: Backpack
-    answer_headers: Mapping[str, str] = MappingProxyType({})
+    common_headers: CommonHeaders = NO_HEADERS
     session: Session | None = None
     token: str = ""
     token_in_cookie: bool = False
@@ -47,7 +46,8 @@ class Request(sanic.Request):
 
     @property
     def from_proxy(self) -> bool:
-        return self.ip in self.app.ctx.tenants.settings.trusted_proxies
+        trusted: tuple[str, ...] = self.app.ctx.tenants.settings.trusted_proxies
+        return bool(trusted) and self.ip in trusted
 
     @property
     def client_address(self) -> str:
@@ -62,9 +62,10 @@ class Request(sanic.Request):
     @property
     def public_scheme(self) -> str:
         """`http` or `https`, as the client sees it."""
+        # Backpack itself speaks http only: what is https was so as far as the proxy.
         if self.from_proxy and self.headers.get("x-forwarded-proto") == "https":
             return "https"
-        return "https" if self.scheme in ("https", "wss") else "http"
+        return "http"
 
 
 async def read_json(request: Request, *, empty: Any = NO_BODY) -> Any:
