@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import uvloop
-from backpack.server import Server
 from sanic import HTTPResponse, Request, Sanic
+
+from backpack.server import Server
 
 BODY = json.dumps({"pad": "x" * 139}).encode()
 

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -139,30 +139,59 @@ def resident_mb(process: subprocess.Popen[bytes]) -> float:
     return int(found[1]) / 1024
 
 
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """User and system time that a process has used (proc(5))."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server under load: `address` and what a client sends to it."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    headers: dict[str, str]
+    ids: list[str]
+
+    def run(self, scenario: Scenario, seconds: int) -> Run:
+        before = cpu_seconds(self.process)
+        rate = wrk(self.address, self.headers, scenario, seconds, self.ids)
+        used = cpu_seconds(self.process) - before
+        return Run(rate, used / (rate * seconds) * 1e6)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Requests a second, and microseconds of the server's CPU for each."""
+
+    rate: float
+    cpu_us: float
+
+
 def measure(seconds: int, rounds: int, documents: int) -> dict[str, Any]:
-    rates: dict[str, list[float]] = {"floor": [], **{scenario.name: [] for scenario in SCENARIOS}}
+    runs: dict[str, list[tuple[Run, Run]]] = {scenario.name: [] for scenario in SCENARIOS}
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder)
         floor_command = [str(HERE / "floor.py"), str(ready / "floor.json")]
         dev_command = ["-m", "backpack", "dev", "--port", "0", "--data", str(ready / "data")]
         dev_command += ["--ready-file", str(ready / "dev.json")]
         with (
-            server(floor_command, ready / "floor.json") as (_, floor),
-            server(dev_command, ready / "dev.json") as (dev, sandbox),
+            server(floor_command, ready / "floor.json") as (floor_process, floor_ready),
+            server(dev_command, ready / "dev.json") as (process, sandbox),
         ):
-            started_mb = resident_mb(dev)
+            started_mb = resident_mb(process)
             headers, ids = fill(sandbox["backpacks"][0], documents)
-            address = f"http://127.0.0.1:{sandbox['port']}"
+            floor = Served(floor_process, f"http://127.0.0.1:{floor_ready['port']}", {}, [])
+            backpack = Served(process, f"http://127.0.0.1:{sandbox['port']}", headers, ids)
             for _ in range(rounds):
-                rates["floor"].append(
-                    wrk(f"http://127.0.0.1:{floor['port']}", {}, Scenario("floor"), seconds, [])
-                )
                 for scenario in SCENARIOS:
-                    rates[scenario.name].append(wrk(address, headers, scenario, seconds, ids))
-            loaded_mb = resident_mb(dev)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+                    # The machine's mood changes: each is compared with a floor of the same moment.
+                    below = floor.run(Scenario("floor"), seconds)
+                    runs[scenario.name].append((below, backpack.run(scenario, seconds)))
+            loaded_mb = resident_mb(process)
     return {
-        "date": date.today().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "versions": {
             "python": platform.python_version(),
@@ -171,20 +200,34 @@ def measure(seconds: int, rounds: int, documents: int) -> dict[str, Any]:
         },
         "command": f"bench/run.py --seconds {seconds} --rounds {rounds} --documents {documents}",
         "resident_mb": {"started": round(started_mb, 1), "after": round(loaded_mb, 1)},
-        "requests_per_second": {name: round(value) for name, value in medians.items()},
-        "ratio_to_floor": {
-            name: round(value / medians["floor"], 3) for name, value in medians.items()
-        },
+        "scenarios": [row(scenario, runs[scenario.name]) for scenario in SCENARIOS],
+    }
+
+
+def row(scenario: Scenario, pairs: list[tuple[Run, Run]]) -> dict[str, Any]:
+    """Medians over the rounds; each ratio is of two runs that followed one another."""
+    median = statistics.median
+    return {
+        "name": scenario.name,
+        "target": scenario.target,
+        "floor_per_second": round(median(floor.rate for floor, _ in pairs)),
+        "per_second": round(median(run.rate for _, run in pairs)),
+        "ratio": round(median(run.rate / floor.rate for floor, run in pairs), 3),
+        "cpu_us": round(median(run.cpu_us for _, run in pairs), 1),
+        "cpu_ratio": round(median(floor.cpu_us / run.cpu_us for floor, run in pairs), 3),
     }
 
 
 def table(result: dict[str, Any]) -> str:
-    lines = ["| what | requests/s | x floor | at least |", "|---|---|---|---|"]
-    targets = {scenario.name: scenario.target for scenario in SCENARIOS}
-    for name, rate in result["requests_per_second"].items():
-        target = targets.get(name)
+    lines = [
+        "| what | requests/s | floor's | ratio | at least | CPU us a request | ratio by CPU |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in result["scenarios"]:
+        target = f"{one['target']:.2f}" if one["target"] else ""
         lines.append(
-            f"| {name} | {rate:,} | {result['ratio_to_floor'][name]:.2f} | {target or ''} |"
+            f"| {one['name']} | {one['per_second']:,} | {one['floor_per_second']:,} "
+            f"| {one['ratio']:.2f} | {target} | {one['cpu_us']} | {one['cpu_ratio']:.2f} |"
         )
     return "\n".join(lines)
 
