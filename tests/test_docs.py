@@ -154,6 +154,15 @@ def test_rule_keys_are_documented() -> None:
     assert [word for word in sorted(words) if f"`{word}`" not in documented] == []
 
 
+def test_modules_are_documented() -> None:
+    documented = text_of("docs/architecture.md")
+    folder = ROOT / "backpack"
+    names = [module.stem for module in folder.glob("[a-z]*.py")]
+    names += [f"{package.parent.name}/" for package in folder.glob("*/__init__.py")]
+
+    assert [name for name in sorted(names) if f"`{name}`" not in documented] == []
+
+
 def raised_codes() -> set[tuple[int, str]]:
     """Status and code of every error that the code can raise."""
     tree = {
