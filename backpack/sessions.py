@@ -142,11 +142,15 @@ class Sessions:
             self._remember(session)
         return session
 
+    def is_due(self, session: Session) -> bool:
+        """Whether `renew` would extend a session; most requests need not wait for a no."""
+        return session.expires <= int(self._clock()) + self._ttl - self._renew_after
+
     async def renew(self, session: Session) -> bool:
         """Let a session in use live on; True when it was extended, once a day at most, and the
         client's cookie should be as well."""
         now = int(self._clock())
-        if session.expires > now + self._ttl - self._renew_after:
+        if not self.is_due(session):
             return False
         endings = self._endings
         renewed = replace(session, expires=now + self._ttl)

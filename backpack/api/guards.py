@@ -43,15 +43,20 @@ def guarded(handler: Handler) -> Handler:
             return HTTPResponse(status=204, headers={**request.common_headers.values, **_PREFLIGHT})
         if not backpack.accepts_key(request.headers.get("authorization", "")):
             raise BadKey
-        await find_session(request, backpack)
+        sessions = backpack.sessions
+        if token := find_token(request):
+            request.token = token
+            request.session = sessions.cached(token) or await sessions.find(token)
         response = await handler(request, **params)
-        await drop_body(request)
+        stream: Any = request.stream
+        if stream.request_body:
+            await drop_body(request)
         if isinstance(response, EncodedJson):
             response.common = request.common_headers
         else:
             response.headers.update(request.common_headers.values)
-        if request.session is not None:
-            await _keep_alive(request, response, backpack)
+        if request.session is not None and sessions.is_due(request.session):
+            await _keep_alive(request, response)
         return response
 
     return endpoint
@@ -90,17 +95,14 @@ def _frontend_origin(scheme: str, host: str, frontend_host: str) -> str:
     return f"{scheme}://{frontend_host}" + (f":{port}" if port.isdigit() else "")
 
 
-async def find_session(request: Request, backpack: Backpack) -> None:
-    """Find who asks: by the session header, else by the cookie."""
-    token = request.headers.get("x-backpack-session")
+def find_token(request: Request) -> str | None:
+    """What the caller calls its session by: the session header, else the cookie."""
+    token: str | None = request.headers.get("x-backpack-session")
     if token is None:
         header = request.headers.get("cookie")
         token = _cookie_value(header, cookie_name(request)) if header else None
-        if token is None:
-            return
-        request.token_in_cookie = True
-    request.token = token
-    request.session = backpack.sessions.cached(token) or await backpack.sessions.find(token)
+        request.token_in_cookie = token is not None
+    return token
 
 
 def _cookie_value(header: str, name: str) -> str | None:
@@ -115,10 +117,10 @@ def cookie_name(request: Request) -> str:
     return "__Host-backpack_session" if request.public_scheme == "https" else "backpack_session"
 
 
-async def _keep_alive(request: Request, response: HTTPResponse, backpack: Backpack) -> None:
+async def _keep_alive(request: Request, response: HTTPResponse) -> None:
     """Let a session in use live on, and its cookie with it."""
     assert request.session is not None
-    if await backpack.sessions.renew(request.session) and request.token_in_cookie:
+    if await request.backpack.sessions.renew(request.session) and request.token_in_cookie:
         set_session_cookie(request, response, request.token)
 
 

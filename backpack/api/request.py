@@ -33,11 +33,13 @@ class Request(sanic.Request):
     token_in_cookie: bool = False
     by_path: bool = False  # reached as /~NAME/..., which knows neither CORS nor cookies of a host
 
-    def __init__(self, url_bytes: bytes, *args: Any, **kwargs: Any) -> None:
-        if url_bytes.startswith(b"//"):
-            # What stands behind two slashes would be read as a host, not as a path.
-            url_bytes = b"/" + url_bytes.lstrip(b"/")
-        super().__init__(url_bytes, *args, **kwargs)
+    @property
+    def path(self) -> str:
+        # Sanic takes what stands behind two slashes for a host; here it is a path like any other.
+        if self.raw_url[:2] == b"//":
+            return self.raw_url.partition(b"?")[0].decode()
+        path: str = self._parsed_url.path.decode()
+        return path
 
     @property
     def user(self) -> str | None:
@@ -102,8 +104,6 @@ async def receive_body(request: Request) -> None:
 async def drop_body(request: Request) -> None:
     """Read away what a route had no use for: the connection's next request stands behind it."""
     stream: Any = request.stream
-    if stream is None or not stream.request_body:
-        return
     try:
         await receive_body(request)
     except TooLarge:
