@@ -1,4 +1,7 @@
-"""Messages between the processes of one backpack: sent, listened to, replayed. What they mean is their senders' business."""
+"""Messages between the processes of one backpack: sent, listened to, replayed.
+
+What they mean is their senders' business.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class Bus(Protocol):
 
     @property
     def position(self) -> str:
-        """The `seq` of the message that was delivered here last: what a listener has seen so far."""
+        """The `seq` of the message that was delivered here last."""
 
     async def send(self, topic: str, message: Mapping[str, Any]) -> str:
         """Store a message and return its `seq`; it is replayable when the call returns.
@@ -69,7 +72,7 @@ class Bus(Protocol):
         """
 
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
-        """`(seq, topic, message)` of every message after the one with the `seq` `after`, oldest first.
+        """`(seq, topic, message)` of every message after the one of `seq` `after`, oldest first.
 
         None when that one is no longer held, or never was: something may be missing. The last ones
         may be still on their way to the listeners. Raises Unavailable as `send` does.
@@ -77,7 +80,7 @@ class Bus(Protocol):
 
 
 class LocalBus:
-    """A bus for a single process: it delivers before `send` returns and holds messages in memory."""
+    """A bus for a single process: it delivers before `send` returns, and holds in memory."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         # Another start of the process is another run: its messages are not those of this one.
@@ -215,7 +218,7 @@ class RedisBus:
                 self._listeners.deliver(topic, seq, content)
 
     async def _resume(self) -> None:
-        """Find the place to go on from; whoever relies on the messages learns of it when some are gone."""
+        """Find the place to go on from; those who rely on the messages learn when some are gone."""
         if not await self._holds(self._position):
             newest = await self._newest() or "0-0"
             # A Redis that lost its data may count on from an earlier id than the last one seen.

@@ -1,4 +1,4 @@
-"""The filter language: a named subset of MongoDB's, checked here once. What it means is in `matching`.
+"""The filter language: a named subset of MongoDB's, checked here; `matching` has its meaning.
 
 A filter is a JSON object. Fields: `{"price": {"$gt": 5}, "tags": "new", "size.h": null}`, each with
 a value to equal or an object of operators: `$eq $ne $gt $gte $lt $lte $in $nin $exists $regex
@@ -79,7 +79,7 @@ def both(one: Filter, other: Filter) -> Filter:
 
 
 def path_problem(path: str) -> str | None:
-    """What is wrong with a dotted path of a filter, a sort or a choice of fields; None when nothing."""
+    """What is wrong with a dotted path of a filter, sort or choice of fields; None if nothing."""
     names = path.split(".")
     if not all(names):
         return "a path may not be empty, nor have an empty part"

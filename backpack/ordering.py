@@ -28,7 +28,7 @@ _MAX_KEYS = 2**19
 
 
 def value_key(value: Any) -> ValueKey:
-    """A key that compares as the JSON value does: null, numbers, strings, objects, arrays, booleans.
+    """A key that compares as the value does: null, numbers, strings, objects, arrays, booleans.
 
     Objects compare by their fields in order, each by type, then name, then value.
     """
@@ -52,7 +52,7 @@ def _field_key(name: str, value: Any) -> tuple[int, str, Any]:
 
 
 def order(documents: list[Document], sort: Sort) -> list[Document]:
-    """`documents` by `sort`, (path, 1 or -1) pairs; ties, and all without a sort, by `_id` ascending.
+    """`documents` by `sort`, (path, 1 or -1) pairs; ties, and all without a sort, by `_id`.
 
     Raises Invalid when two paths lead through different arrays of one document, or a number in a
     path is an index and a field of an element as well; MongoDB refuses both.

@@ -39,7 +39,7 @@ class Address:
         return f"{self.scheme}://{label}.{self.domain}{self.port}"
 
     def connect(self, name: str) -> str:
-        """The backend of a sandbox without its host name, which few programs but browsers resolve."""
+        """The backend of a sandbox without its host name, which few programs resolve."""
         return f"{self.scheme}://127.0.0.1{self.port}/~{name}"
 
 

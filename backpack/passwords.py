@@ -1,4 +1,7 @@
-"""Passwords: which may be chosen, their Argon2id hashes, and the threads that make them. Whose they are, users knows."""
+"""Passwords: which may be chosen, their Argon2id hashes, and the threads that make them.
+
+Whose they are, users knows.
+"""
 
 from __future__ import annotations
 

@@ -31,8 +31,9 @@ from .errors import Invalid
 MAX_PATTERN = 1_000
 FLAGS = "ims"
 
-# RE2's instructions; `\pL` alone has 1,200. The worst patterns take 2.5 ns for each of them and each
-# byte of text (measured with `[ab]*a[ab]{900}c`), so 7 s for a text of 1 MiB; the GIL is free then.
+# RE2's instructions; `\pL` alone has 1,200. The worst patterns take 2.5 ns for each of them and
+# each byte of text (measured with `[ab]*a[ab]{900}c`), so 7 s for a text of 1 MiB; the GIL is
+# free then.
 _MAX_PROGRAM = 2_500
 _REPEAT = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}")
 _GROUP = re.compile(r"\(\?(?:P?<\w+>|(?P<on>[imsU]*)(?P<off>-[imsU]+)?(?P<end>[:)]))")
@@ -61,7 +62,7 @@ def compile_pattern(pattern: str, flags: str = "") -> Callable[[str], bool]:
 
 
 def for_mongodb(pattern: str, flags: str = "") -> str:
-    """`pattern`, which `compile_pattern` took, so that MongoDB finds the same with the same flags."""
+    """`pattern`, which `compile_pattern` took, so that MongoDB finds the same with these flags."""
     return _Rewriting(pattern, flags).theirs
 
 
@@ -150,7 +151,7 @@ class _Rewriting:
         if group["end"] is None:
             self._lines.append(self._lines[-1])
             return self._put(group.end(), "(?:")
-        lines = "m" in group["on"] or self._lines[-1] and "m" not in (group["off"] or "")
+        lines = "m" in group["on"] or (self._lines[-1] and "m" not in (group["off"] or ""))
         if group["end"] == ":":
             self._lines.append(lines)
         else:

@@ -64,7 +64,8 @@ class Query:
 
 @lru_cache(maxsize=1024)
 def parse_url(query_string: str) -> Query:
-    """The query in a URL: `filter=<JSON>&sort=-price,name&skip=0&limit=30&after=<_id>&fields=a,b.c&count=1`.
+    """The query in a URL: `filter=<JSON>&sort=-price,name&skip=0&limit=30&fields=a,b.c&count=1`, or
+    with `after=<_id>` in the place of `sort`.
 
     Raises Invalid for an unknown, repeated or bad parameter, BadRequest when the filter is no JSON
     or the text no UTF-8.

@@ -1,4 +1,7 @@
-"""Sessions: tokens with a lifetime that stand for a logged-in user. Cookies and headers are the matter of api."""
+"""Sessions: tokens with a lifetime that stand for a logged-in user.
+
+Cookies and headers are the matter of api.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class SessionStore(Protocol):
         """The session of that digest; None when there is none."""
 
     async def replace(self, record: Document) -> bool:
-        """Put `record` in place of the session of its `_id`; False, and nothing kept, when it is gone."""
+        """Put `record` in place of the session of its `_id`; False, and not kept, if it is gone."""
 
     async def remove(self, digests: Sequence[str]) -> None:
         """Delete sessions; those that are gone already do not matter."""

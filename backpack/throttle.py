@@ -1,4 +1,4 @@
-"""Brakes on guessing passwords and on mass registration, per address, in this process's memory only."""
+"""Brakes on guessing passwords and on mass registration, per address, in this process's memory."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _name(account: object) -> str:
 
 
 def _source(address: str) -> str:
-    """Where a request comes from: an IPv4 address, or the /64 network that one IPv6 subscriber has."""
+    """Where a request comes from: an IPv4 address, or the /64 network of an IPv6 subscriber."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,7 @@
-"""Accounts: an e-mail address with a password, each address once. Being logged in is the matter of sessions."""
+"""Accounts: an e-mail address with a password, each address once.
+
+Being logged in is the matter of sessions.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,7 @@ class Users:
 
 
 def normalise(email: object) -> str | None:
-    """An e-mail address as accounts are kept by: trimmed and in lower case; None when it is none."""
+    """An e-mail address as accounts have it: trimmed, in lower case; None when it is none."""
     # Checked before it is put in lower case, which turns some other letters into ASCII ones.
     address = email.strip(" \t\n\f\r") if isinstance(email, str) else ""
     if len(address) > MAX_EMAIL or not _EMAIL.fullmatch(address):

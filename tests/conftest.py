@@ -1,4 +1,4 @@
-"""Fixtures of all tests; the real services they need are in `services`, what is served in `deployments`."""
+"""Fixtures of all tests: real services from `services`, what is served from `deployments`."""
 
 from __future__ import annotations
 

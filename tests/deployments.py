@@ -73,7 +73,7 @@ def deployment(
 class App:
     """A web app's view of its backpack, by the backend's host name, for several actors.
 
-    `wire_faults`: below it is the tests' MongoDB-wire server, which cannot keep all that MongoDB does.
+    `wire_faults`: below it is the Mongo-wire server, which cannot keep all that MongoDB does.
     Actors: `nokey`, `wrongkey`, `guest` (the key alone), and users by any other name, who are
     registered when they first act.
     """

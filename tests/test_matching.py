@@ -1,5 +1,5 @@
-"""Tables of what filters match. Each table names where MongoDB says so: a page of its manual, or tests
-of its server below `src/mongo/db/matcher/`."""
+"""Tables of what filters match. Each names where MongoDB says so: a page of its manual, or tests of
+its server below `src/mongo/db/matcher/`."""
 
 from __future__ import annotations
 

@@ -212,7 +212,9 @@ _PIECES = [
     r"[\]]",
     r"[\-a]",
     r"[[:alpha:]]",
-] + ["\n", " "]
+    "\n",
+    " ",
+]
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)

@@ -1,4 +1,7 @@
-"""The seam between Backpack and a database: what every store promises. No store knows a user or a rule."""
+"""The seam between Backpack and a database: what every store promises.
+
+No store knows a user or a rule.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ INTERNAL = "_"
 
 @dataclass(frozen=True)
 class Changed:
-    """A finished change: the encoded document before and after; `after` is None when it was deleted."""
+    """A finished change: the encoded document before it and after; None when it was deleted."""
 
     before: bytes
     after: bytes | None
@@ -45,10 +48,10 @@ class Store(Protocol):
         """The names of the clients' collections in code point order, empty ones too."""
 
     async def has_collection(self, name: str) -> bool:
-        """Whether a client's collection of that name exists; asked on most requests, so it is cheap."""
+        """Whether a client's collection of that name exists; most requests ask, so it is cheap."""
 
     async def create_collection(self, name: str) -> bool:
-        """Make an empty collection; False when it was there already (also when another call won)."""
+        """Make an empty collection; False when it was there already, or another call won."""
 
     async def drop_collection(self, name: str) -> bool:
         """Delete a collection with its documents; False when there was none."""
@@ -63,7 +66,7 @@ class Store(Protocol):
         """The document with that `_id`; None when there is none, or no such collection."""
 
     async def find(self, collection: str, query: Query) -> list[bytes]:
-        """The documents that `query` asks for, in its order; ties, and all without a sort, by `_id`.
+        """What `query` asks for, in its order; ties, and all without a sort, by `_id`.
 
         An unknown collection is an empty one. `query.fields` is the caller's business.
         """
@@ -78,5 +81,5 @@ class Store(Protocol):
 
         `edit` may be called again when another writer came first, so it must be pure; it must not
         change its argument nor `_id`. What it raises ends the call and nothing is changed. Returns
-        None when there is no such document. Raises TooLarge when the new document is over the limit.
+        None when there is no such document. Raises TooLarge for a new document over the limit.
         """

@@ -1,4 +1,7 @@
-"""Where sessions are kept: in a document store, or in Redis. What a session is and when it ends, backpack.sessions knows."""
+"""Where sessions are kept: in a document store, or in Redis.
+
+What a session is and when it ends, backpack.sessions knows.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class DocumentSessions:
 
 
 class RedisSessions:
-    """Sessions as keys that Redis lets expire, with an index per user; as durable as Redis is set up.
+    """Sessions as keys that Redis lets expire, with an index per user; as durable as Redis is.
 
     `redis` is a client like `bus.redis_client` makes it; it stays the caller's. All keys begin
     with `prefix`. Needs Redis 7.

@@ -1,4 +1,4 @@
-"""A running sandbox and a real browser; each test gets a profile and a backpack's accounts of its own."""
+"""A running sandbox and a real browser; each test gets a profile and accounts of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backpack's own pages in a browser: the welcome page as a visitor uses it, and the admin host's."""
+"""Backpack's own pages in a browser: the welcome page, and the admin host's."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_admin_page_lists_backpacks(page: Page, sandbox: Sandbox) -> None:
 async def test_pages_fit_the_window(
     browser: Browser, sandbox: Sandbox, email: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    """Nothing sticks out at the side; a picture of each page is kept in pytest's temporary folder."""
+    """Nothing sticks out at the side; a picture of each page is kept in pytest's folder."""
     size = {"width": width, "height": 900}
     page = await browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
     problems = watch(page)

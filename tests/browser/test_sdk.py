@@ -82,7 +82,10 @@ async def test_own_page_stays_logged_in(
     assert (cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (True, True, "None")
     assert cookie["partitionKey"] == "http://localhost"
 
-    leave = "async ({ auth }) => { await auth.logout(); return (await auth.me().catch((e) => e)).status }"
+    leave = (
+        "async ({ auth }) =>"
+        " { await auth.logout(); return (await auth.me().catch((e) => e)).status }"
+    )
     assert await call(page, sandbox, leave) == 403
     assert await page.context.cookies() == []
 

@@ -400,7 +400,7 @@ class StoreContract:
         def fail(old: Document) -> Document:
             raise Conflict("no")
 
-        with pytest.raises(Conflict, match="^no$"):
+        with pytest.raises(Conflict, match=r"^no$"):
             await store.change(cars, record_id, fail)
         assert await store.get(cars, record_id) == before
         changed = await store.change(cars, record_id, lambda old: {**old, "n": 2})
