@@ -121,11 +121,15 @@ class App:
         method, _, path = call.partition(" ")
         if body is not None:
             content = json.dumps(body).encode()
+        sent = {**self.headers(actor), **(headers or {})}
         return self._http.request(
             method,
             self._address + path,
             content=content,
-            headers={**self.headers(actor), **(headers or {})},
+            headers=[
+                (name.encode(), value.encode() if isinstance(value, str) else value)
+                for name, value in sent.items()
+            ],
         )
 
     def make(self, collection: str, *records: dict[str, Any], actor: str = "user") -> list[Any]:

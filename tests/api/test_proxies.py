@@ -27,6 +27,7 @@ def serve(trusted: tuple[str, ...]) -> Iterator[TestBackpack]:
     backpack.client.base_url = f"http://127.0.0.1:{server.port}"
     backpack.client.headers["host"] = host
     yield backpack
+    backpack.close()
     server.stop()
 
 
@@ -64,14 +65,15 @@ def test_https_cookie_of_plain_name_is_ignored(behind_proxy: TestBackpack) -> No
 
 
 def test_https_frontend_is_allowed(behind_proxy: TestBackpack) -> None:
-    def allowed(origin: str) -> str | None:
+    def allowed_for(origin: str) -> str | None:
         headers = {"x-forwarded-proto": "https", "origin": origin}
         answer = behind_proxy.client.get("/", headers=headers)
-        return answer.headers.get("access-control-allow-origin")
+        allowed: str | None = answer.headers.get("access-control-allow-origin")
+        return allowed
 
-    assert allowed("https://shop.example.com") == "https://shop.example.com"
-    assert allowed("http://shop.example.com") is None
-    assert allowed("http://localhost:5173") is None
+    assert allowed_for("https://shop.example.com") == "https://shop.example.com"
+    assert allowed_for("http://shop.example.com") is None
+    assert allowed_for("http://localhost:5173") is None
 
 
 def test_stranger_cannot_claim_https(in_the_open: TestBackpack) -> None:

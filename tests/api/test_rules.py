@@ -27,7 +27,7 @@ def statuses(app: App, action: str) -> dict[str, int]:
         record = app.backpack.seed({"collections": {"cars": [{"userId": app.user_id("user")}]}})[
             "collections"
         ]["cars"][0]
-        body = {} if action in ("create", "update") else None
+        body: dict[str, Any] | None = {} if action in ("create", "update") else None
         got[actor] = app.ask(CALLS[action].format(id=record["_id"]), body, actor=actor).status_code
     return got
 
