@@ -72,7 +72,7 @@ class Memory:
         await store.open()
         # Beyond its bound (100 by default) the pool does not wait, it fails.
         redis = FakeAsyncRedis(server=FakeServer(), max_connections=10_000)
-        return Parts(store, RedisSessions(redis, name), LocalBus())
+        return Parts(store, RedisSessions(redis, name), LocalBus(), redis.aclose)
 
     async def delete(self, name: str) -> None:
         return None

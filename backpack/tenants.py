@@ -104,11 +104,12 @@ class Config:
 
 @dataclass(frozen=True)
 class Parts:
-    """The engines below one backpack, opened."""
+    """The engines below one backpack, opened; `release` lets go of what they share, after them."""
 
     store: Store
     sessions: SessionStore
     bus: Bus
+    release: Callable[[], Awaitable[object]] | None = None
 
 
 class Home(Protocol):
@@ -134,6 +135,7 @@ class Backpack:
         self.settings = settings
         self.store = parts.store
         self.bus = parts.bus
+        self._release = parts.release
         self.users = Users(parts.store, passwords)
         self.sessions = Sessions(parts.sessions, parts.bus, settings.session_ttl)
         self.records = Records(parts.store, settings, config.rules)
@@ -163,6 +165,8 @@ class Backpack:
         await self.sessions.close()
         await self.bus.close()
         await self.store.close()
+        if self._release is not None:
+            await self._release()
 
     def _use(self, config: Config) -> None:
         self.config = config

@@ -45,7 +45,7 @@ class Services:
         bus = RedisBus(redis, f"{name}:bus")
         await store.open()
         await bus.open()
-        return Parts(store, RedisSessions(redis, name), bus)
+        return Parts(store, RedisSessions(redis, name), bus, redis.aclose)
 
     async def delete(self, name: str) -> None:
         return None
