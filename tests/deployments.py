@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from backpack.bus import RedisBus, redis_client
 from backpack.homes import Folder, Memory
@@ -30,12 +31,13 @@ class Services:
         self._settings = settings
         self._mongo_url = mongo_url
         self._redis_url = redis_url
+        self._clients: dict[str, Redis] = {}
 
     def names(self) -> list[str]:
         return []
 
     async def open(self, name: str) -> Parts:
-        redis = redis_client(self._redis_url)
+        redis = self._clients[name] = redis_client(self._redis_url)
         store = MongoStore.from_url(
             self._mongo_url,
             f"backpack_{name.replace('-', '_')}",
@@ -48,7 +50,7 @@ class Services:
         return Parts(store, RedisSessions(redis, name), bus, redis.aclose)
 
     async def delete(self, name: str) -> None:
-        return None
+        await self._clients.pop(name).aclose()
 
 
 @pytest.fixture(scope="session", params=["memory", "sqlite", "mongo"])
