@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
+
 from tests.deployments import app, deployment
 from tests.services import mongo_url, redis_url
 
 __all__ = ["app", "deployment", "mongo_url", "redis_url"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once for each reason how many tests it has skipped."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} skipped: {reason}")
