@@ -6,6 +6,7 @@ import json
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from backpack.errors import Invalid
@@ -103,7 +104,7 @@ def test_hosts_are_for_browsers(backpack: TestBackpack, backpack_server: Backpac
 def test_stopped_server_is_gone() -> None:
     server = BackpackServer().start()
     address = ("127.0.0.1", server.port)
-    socket.create_connection(address).close()
+    assert httpx.get(f"http://127.0.0.1:{server.port}/healthz", verify=False).status_code == 200
     server.stop()
 
     with pytest.raises(ConnectionRefusedError):
