@@ -26,11 +26,13 @@ _EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})
 
 @dataclass(frozen=True)
 class User:
-    """`id`: 24 hex digits; `created_at`: as documents carry times."""
+    """`id`: 24 hex digits. The times are as documents carry them; `updated_at` is that of the
+    password."""
 
     id: str
     email: str
     created_at: str
+    updated_at: str
 
 
 class Users:
@@ -75,6 +77,10 @@ class Users:
         if not record or not right:
             raise BadLogin
         return _user(record)
+
+    async def is_current(self, user: User) -> bool:
+        """Whether the account is as it was when `user` was verified, with the same password."""
+        return await self.find(user.email) == user
 
     async def change_password(self, email: str, current: object, new: object) -> None:
         """Give the account another password.
@@ -133,4 +139,9 @@ def _existing() -> Conflict:
 
 
 def _user(record: Document) -> User:
-    return User(id=record["id"], email=record["_id"], created_at=record["createdAt"])
+    return User(
+        id=record["id"],
+        email=record["_id"],
+        created_at=record["createdAt"],
+        updated_at=record["updatedAt"],
+    )

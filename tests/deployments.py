@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pymongo import MongoClient
 from redis.asyncio import Redis
 
 from backpack.bus import RedisBus, redis_client
@@ -40,7 +41,7 @@ class Services:
         redis = self._clients[name] = redis_client(self._redis_url)
         store = MongoStore.from_url(
             self._mongo_url,
-            f"backpack_{name.replace('-', '_')}",
+            _database(name),
             max_document=self._settings.max_document,
             deadline=self._settings.query_deadline,
         )
@@ -50,7 +51,15 @@ class Services:
         return Parts(store, RedisSessions(redis, name), bus, redis.aclose)
 
     async def delete(self, name: str) -> None:
-        await self._clients.pop(name).aclose()
+        async with self._clients.pop(name) as redis:
+            async for key in redis.scan_iter(f"{name}:*"):
+                await redis.delete(key)
+        with MongoClient[dict[str, Any]](self._mongo_url) as mongo:
+            mongo.drop_database(_database(name))
+
+
+def _database(name: str) -> str:
+    return f"backpack_{name.replace('-', '_')}"
 
 
 @pytest.fixture(scope="session", params=["memory", "sqlite", "mongo"])
@@ -139,8 +148,17 @@ class App:
         self.backpack.seed({"collections": {collection: []}})
         return [self.ask(f"POST /{collection}", record, actor=actor).json() for record in records]
 
-    def close(self) -> None:
+    def rotate_key(self, *, now: bool = False) -> None:
+        """Change the API key, and use the new one."""
+        backpack = self.backpack
+        backpack.api_key = backpack._server.call(backpack._backpack.rotate_key(now=now))
+
+    def hang_up(self) -> None:
+        """Close the connections, and leave the backpack."""
         self._http.close()
+
+    def close(self) -> None:
+        self.hang_up()
         self.backpack.close()
 
 

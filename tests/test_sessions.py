@@ -27,8 +27,9 @@ from backpack.users import User
 DAY = 86_400
 TTL = 30 * DAY
 
-ANN = User(id="a" * 24, email="ann@example.org", created_at="2026-01-31T08:09:10.123Z")
-BOB = User(id="b" * 24, email="bob@example.org", created_at="2026-01-31T08:09:10.124Z")
+AT = "2026-01-31T08:09:10.123Z"
+ANN = User(id="a" * 24, email="ann@example.org", created_at=AT, updated_at=AT)
+BOB = User(id="b" * 24, email="bob@example.org", created_at=AT, updated_at=AT)
 
 
 class Clock:

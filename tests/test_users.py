@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -55,7 +56,9 @@ def accounts(store: Store, passwords: Passwords) -> Users:
 async def test_user_registers_and_is_verified(accounts: Users) -> None:
     user = await accounts.register(ANN, SECRET)
     assert documents.is_id(user.id)
-    assert user == User(id=user.id, email=ANN, created_at=user.created_at)
+    assert user == User(
+        id=user.id, email=ANN, created_at=user.created_at, updated_at=user.updated_at
+    )
     assert user.created_at <= documents.now()
     assert await accounts.verify(ANN, SECRET) == user
     assert await accounts.find(ANN) == user
@@ -253,7 +256,10 @@ async def test_wrong_logins_take_the_same_time(store: Store) -> None:
 async def test_password_is_changed(accounts: Users) -> None:
     user = await accounts.register(ANN, SECRET)
     await accounts.change_password(ANN, SECRET, "battery staple")
-    assert await accounts.verify(ANN, "battery staple") == user
+    changed = await accounts.verify(ANN, "battery staple")
+    assert changed == replace(user, updated_at=changed.updated_at)
+    assert await accounts.is_current(changed)
+    assert not await accounts.is_current(user)
     with pytest.raises(BadLogin):
         await accounts.verify(ANN, SECRET)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sanic import Blueprint, HTTPResponse, json
 
-from ..errors import Forbidden, Invalid
+from ..errors import BadLogin, Forbidden, Invalid
 from ..router import API, mount
 from ..sessions import Session
 from .guards import drop_session_cookie, guarded, set_session_cookie
@@ -34,6 +34,10 @@ async def login(request: Request) -> HTTPResponse:
     with backpack.throttle.logging_in(email, request.client_address):
         user = await backpack.users.verify(email, body.get("password"))
     token, session = await backpack.sessions.create(user)
+    if not await backpack.users.is_current(user):
+        # A change of the password ended all other sessions, but this one came too late for that.
+        await backpack.sessions.end(token)
+        raise BadLogin
     if wants_token:
         return json({"id": session.user_id, "token": token})
     response = json({"id": session.user_id})
