@@ -20,7 +20,7 @@ import orjson
 from . import rules
 from .bus import Bus
 from .documents import Document
-from .errors import Conflict, Invalid, NotFound
+from .errors import Conflict, Invalid, NotFound, Unavailable
 from .passwords import Passwords
 from .records import Records
 from .rules import Rules
@@ -209,16 +209,16 @@ class Backpack:
     def accepts_key(self, authorization: str) -> bool:
         """Whether an `authorization` header carries this backpack's key; takes the same time for
         any wrong one."""
-        if hmac.compare_digest(authorization.encode(), self._authorization.encode()):
+        # Sanic hands over bytes that are no UTF-8 as lone surrogates.
+        sent = authorization.encode(errors="surrogateescape")
+        if hmac.compare_digest(sent, self._authorization.encode()):
             return True
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "key":
+        scheme, _, key = sent.partition(b" ")
+        if scheme.lower() != b"key":
             return False
-        known = self.config.api_key.encode()
-        previous = (self.config.previous_key or "").encode()
-        given = key.strip().encode()
-        is_previous = hmac.compare_digest(given, previous)
-        if hmac.compare_digest(given, known):
+        given = key.strip()
+        is_previous = hmac.compare_digest(given, (self.config.previous_key or "").encode())
+        if hmac.compare_digest(given, self.config.api_key.encode()):
             return True
         return is_previous and self.config.previous_until > time.time()
 
@@ -231,7 +231,7 @@ class Backpack:
         known = self._origins.get((origin, frontend))
         if known is None:
             known = self._judge_origin(origin, frontend)
-            if len(self._origins) < 1_000:
+            if len(self._origins) < 1_000 and len(origin) < 300:
                 self._origins[(origin, frontend)] = known
         return known
 
@@ -250,7 +250,9 @@ class Backpack:
 
 def _origin_host(origin: str) -> str:
     """The host of an http or https origin in lower case; "" for any other text."""
-    match = re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[^\s/@:\[\]]+)(:\d{1,5})?", origin.lower())
+    match = re.fullmatch(
+        r"https?://(\[[0-9a-f:.]+\]|[0-9a-z._-]{1,253})(:[0-9]{1,5})?", origin.lower()
+    )
     return match[1] if match else ""
 
 
@@ -270,20 +272,31 @@ class Tenant:
         self.name = name
         self.backpack: Backpack | None = None
         self._opener = opener
+        self._closed = False
         self._lock = asyncio.Lock()
 
     async def open(self, api_key: str | None = None) -> Backpack:
-        """The opened backpack; callers that come at the same time get the same one."""
+        """The opened backpack; callers that come at the same time get the same one.
+
+        Raises Unavailable after `close`.
+        """
         async with self._lock:
+            if self._closed:
+                raise Unavailable(f"The backpack {self.name!r} is closed")
             if self.backpack is None:
                 self.backpack = await self._opener(self.name, api_key)
             return self.backpack
 
-    async def close(self) -> None:
+    async def close(self) -> bool:
+        """Close the backpack for good; False when it was closed already."""
         async with self._lock:
+            if self._closed:
+                return False
+            self._closed = True
             if self.backpack is not None:
                 backpack, self.backpack = self.backpack, None
                 await backpack.close()
+            return True
 
 
 class Tenants:
@@ -314,11 +327,14 @@ class Tenants:
         """The opened backpack of that name; raises NotFound."""
         tenant = self._tenants.get(name)
         if tenant is None:
-            known = ", ".join(self.names()) or "none"
-            raise NotFound(
-                f"There is no backpack {name!r}; there are: {known}", code="unknown_backpack"
-            )
+            raise self._unknown(name)
         return tenant.backpack or await tenant.open()
+
+    def _unknown(self, name: str) -> NotFound:
+        known = ", ".join(self.names()) or "none"
+        return NotFound(
+            f"There is no backpack {name!r}; there are: {known}", code="unknown_backpack"
+        )
 
     async def create(self, name: str, api_key: str | None = None) -> Backpack:
         """Make a backpack; raises Invalid for a bad name or key, Conflict for a taken name."""
@@ -336,7 +352,11 @@ class Tenants:
 
     async def delete(self, name: str) -> None:
         """Delete a backpack with everything in it; raises NotFound."""
-        await self.backpack(name)
-        tenant = self._tenants.pop(name)
-        await tenant.close()
-        await self._home.delete(name)
+        tenant = self._tenants.get(name)
+        if tenant is None or not await tenant.close():
+            raise self._unknown(name)
+        # It has its name until it is gone: a new one would find the same files.
+        try:
+            await self._home.delete(name)
+        finally:
+            del self._tenants[name]
