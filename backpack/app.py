@@ -19,7 +19,7 @@ from sanic.http import Http
 from . import api, errors
 from .admin.routes import admin
 from .api.nowhere import nowhere
-from .api.request import Request
+from .api.request import Request, decline_body
 from .api.site import site
 from .errors import BackpackError
 from .router import Router
@@ -66,6 +66,7 @@ async def answer_error(request: Request, exc: Exception) -> HTTPResponse:
     failure = exc if isinstance(exc, BackpackError) else _translate(exc)
     if failure.status >= 500:
         logger.error("%s %s failed", request.method, request.path, exc_info=exc)
+    decline_body(request)
     headers = {**failure.headers, **request.common_headers.values}
     return json(errors.body(failure), status=failure.status, headers=headers)
 

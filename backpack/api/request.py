@@ -5,9 +5,12 @@ Nothing is decided here.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sanic
+from sanic.compat import Header
+from sanic.exceptions import BadRequest as MalformedRequest
 from sanic.exceptions import PayloadTooLarge
 
 from ..documents import decode
@@ -17,6 +20,8 @@ from ..tenants import Backpack
 from .answers import NO_HEADERS, CommonHeaders
 
 NO_BODY = object()
+
+_NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
 class Request(sanic.Request):
@@ -33,12 +38,27 @@ class Request(sanic.Request):
     token_in_cookie: bool = False
     by_path: bool = False  # reached as /~NAME/..., which knows neither CORS nor cookies of a host
 
+    def __init__(
+        self, url_bytes: bytes, headers: Header, *, head: bytes = b"", **kwargs: Any
+    ) -> None:
+        if not head:
+            # Sanic makes it to answer a request that it could not read; the URL may be the reason.
+            url_bytes = b"*"
+        elif _NO_TOKEN.search("".join(headers)):
+            # A proxy may take `content-length : 5` for a length (RFC 9112, sections 5.1 and 5.2).
+            raise MalformedRequest("The name of a header is no token")
+        super().__init__(url_bytes, headers, head=head, **kwargs)
+        if len(headers.getall("host", ())) > 1:
+            raise MalformedRequest("There is more than one Host header")
+        if url_bytes[:1] != b"/" and self._parsed_url.host:
+            self.headers["host"] = _authority(self._parsed_url)
+
     @property
     def path(self) -> str:
         # Sanic takes what stands behind two slashes for a host; here it is a path like any other.
         if self.raw_url[:2] == b"//":
             return self.raw_url.partition(b"?")[0].decode()
-        path: str = self._parsed_url.path.decode()
+        path: str = (self._parsed_url.path or b"/").decode()
         return path
 
     @property
@@ -56,7 +76,8 @@ class Request(sanic.Request):
         """The client's address; a proxy's word for it counts only when the proxy is trusted."""
         if self.from_proxy:
             # The last entry is the one that our own proxy wrote; those before it anyone can send.
-            forwarded = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+            sent = ",".join(self.headers.getall("x-forwarded-for", ()))
+            forwarded = sent.rpartition(",")[2].strip()
             if forwarded:
                 return forwarded
         return self.ip
@@ -68,6 +89,14 @@ class Request(sanic.Request):
         if self.from_proxy and self.headers.get("x-forwarded-proto") == "https":
             return "https"
         return "http"
+
+
+def _authority(url: Any) -> str:
+    """The host and port of a request target in absolute form; they count in place of the Host
+    header (RFC 9112, section 3.2.2)."""
+    host = url.host.decode()
+    name = f"[{host}]" if ":" in host else host
+    return f"{name}:{url.port}" if url.port else name
 
 
 async def read_json(request: Request, *, empty: Any = NO_BODY) -> Any:
@@ -98,6 +127,9 @@ async def receive_body(request: Request) -> None:
             raise PayloadTooLarge
         await request.receive_body()  # type: ignore[no-untyped-call]
     except PayloadTooLarge as exc:
+        # Sanic reads away what is not too much, behind the answer: a client that is still sending
+        # would see a broken connection instead of it.
+        stream.request_max_size = stream.protocol.request_max_size
         raise TooLarge(f"A body may have at most {limit} bytes", code="body_too_large") from exc
 
 
@@ -107,6 +139,18 @@ async def drop_body(request: Request) -> None:
     try:
         await receive_body(request)
     except TooLarge:
+        stream.request_body = None
+        stream.keep_alive = False
+
+
+def decline_body(request: Request) -> None:
+    """Let a refused client that waits for `100 Continue` keep its body.
+
+    RFC 9110, section 10.1.1.
+    """
+    stream: Any = request.stream
+    if stream is not None and stream.expecting_continue and not stream.recv_buffer:
+        stream.expecting_continue = False
         stream.request_body = None
         stream.keep_alive = False
 

@@ -1,0 +1,291 @@
+"""Requests as bytes on a connection: malformed ones, several in a row, bodies nobody asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+from typing import Any
+
+import pytest
+
+from tests.deployments import App
+
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
+
+
+def connect(app: App) -> socket.socket:
+    port = int(app.host.rpartition(":")[2])
+    return socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def converse(app: App, *parts: bytes) -> bytes:
+    """Send each part when the one before has been answered; returns all until the server closes."""
+    with connect(app) as connection:
+        answers = b""
+        for part in parts:
+            connection.sendall(part)
+            if part is not parts[-1]:
+                answers += connection.recv(65_536)
+        while received := connection.recv(65_536):
+            answers += received
+    return answers
+
+
+def last(app: App, line: str, *headers: str, actor: str = "user") -> bytes:
+    """As `request`, and the server closes the connection behind its answer."""
+    return request(app, line, *headers, "connection: close", actor=actor)
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in STATUS.findall(answers)]
+
+
+def request(app: App, line: str, *headers: str, actor: str = "user") -> bytes:
+    """The head of a request of `actor` with the right host, unless `headers` name one."""
+    sent = [f"{name}: {value}" for name, value in app.headers(actor).items()]
+    if not any(header.lower().startswith("host") for header in headers):
+        sent.append(f"host: {app.host}")
+    return "\r\n".join((f"{line} HTTP/1.1", *sent, *headers, "", "")).encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("host: {host}", "host: {host}"),
+        ("host: {host}", "Host: other-be.bkpk.localhost"),
+        ("content-length : 5",),
+        ("content-length\t: 5",),
+        ("x: 1", " content-length: 5"),
+        ("\x0bcontent-length: 5",),
+        ("x y: 1",),
+        ("x\xff: 1",),
+        ("no colon",),
+        ("content-length: 5", "content-length: 5"),
+        ("content-length: 5", "transfer-encoding: chunked"),
+        ("transfer-encoding: chunked", "transfer-encoding: chunked"),
+        ("transfer-encoding: gzip, chunked",),
+        ("transfer-encoding: xchunked",),
+        ("content-length: -1",),
+        ("content-length: +5",),
+        ("content-length: 0x5",),
+        ("content-length: " + "9" * 5_000,),
+    ],
+    ids=repr,
+)
+def test_malformed_headers_end_connection(app: App, headers: tuple[str, ...]) -> None:
+    sent = [header.format(host=app.host) for header in headers]
+    smuggled = request(app, "GET /me")
+
+    answers = converse(app, request(app, "POST /logout", *sent) + smuggled)
+
+    assert statuses(answers) == [400]
+    assert json.loads(answers.partition(b"\r\n\r\n")[2])["code"] == "bad_request"
+    assert b"\r\nconnection: close\r\n" in answers
+    assert app.ask("GET /me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "target", ["cars", "example.com:80", "http://", "http://[", "/\x01", "/\n"]
+)
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+def test_unreadable_target_gets_400(
+    app: App, method: str, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+
+    answers = converse(app, request(app, f"{method} {target}"))
+
+    assert statuses(answers) == [400]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("target", ["http://{host}/", "http://{host}", "HTTP://{host}/?x=1"])
+def test_absolute_target_wins_over_host(app: App, target: str) -> None:
+    line = "GET " + target.format(host=app.host)
+
+    answers = converse(app, last(app, line, "host: other-be.bkpk.localhost"))
+
+    assert statuses(answers) == [200]
+    assert json.loads(answers.partition(b"\r\n\r\n")[2])["name"] == app.backpack.name
+
+
+def test_absolute_target_of_nobody_gets_404(app: App) -> None:
+    answers = converse(app, last(app, "GET http://[::1]:80/me"))
+
+    assert statuses(answers) == [404]
+    assert b"on the host '[::1]:80'" in answers
+
+
+@pytest.mark.parametrize("header", ["AUTHORIZATION", "Authorization", "aUtHoRiZaTiOn"])
+@pytest.mark.parametrize("value", ["{}", "  {}", "{}  ", "\t{}\t"], ids=repr)
+def test_header_is_read_in_any_spelling(app: App, header: str, value: str) -> None:
+    key = value.format(f"key {app.backpack.api_key}")
+
+    answers = converse(app, last(app, "GET /", f"{header}:{key}", actor="nokey"))
+
+    assert statuses(answers) == [200]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["right-first", "wrong-first"])
+def test_first_of_two_keys_counts(app: App, first: bool) -> None:
+    keys = [f"authorization: key {app.backpack.api_key}", "authorization: key wrong-wrong"]
+
+    answers = converse(app, last(app, "GET /", *keys[:: 1 if first else -1], actor="nokey"))
+
+    assert statuses(answers) == [200 if first else 401]
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (b"authorization: key \xff\xfe", 401),
+        (b"authorization: \xff", 401),
+        (b"x-backpack-session: \xff", 200),
+        (b"cookie: backpack_session=\xff", 200),
+        (b"cookie: \xff=\xff; backpack_session=\xff", 200),
+        (b"origin: http://\xff.localhost", 200),
+        (b"origin: http://\xc3\xa9.localhost", 200),
+        (b"origin: http://\0.localhost", 200),
+        (b"origin: http://localhost\nx: y", 200),
+        (b"origin: http://localhost:\xd9\xa1", 200),
+        (b"x-forwarded-for: \xff", 200),
+        (b"x-forwarded-proto: \xff", 200),
+    ],
+    ids=repr,
+)
+def test_bytes_beyond_ascii_are_no_failure(app: App, header: bytes, status: int) -> None:
+    actor = "nokey" if header.startswith(b"authorization") else "guest"
+    head = last(app, "POST /logout", actor=actor)[:-2] + header + b"\r\n\r\n"
+
+    answers = converse(app, head)
+
+    assert statuses(answers) == [status]
+    assert b"access-control-allow-origin" not in answers
+
+
+@pytest.mark.parametrize("method", ["G\xffT", "G\xc3\xa9T", "get", "TRACE", "FOO", "__class__"])
+def test_odd_method_gets_405(app: App, method: str) -> None:
+    answers = converse(app, last(app, f"{method} /me"))
+
+    assert statuses(answers) == [405]
+    assert b"\r\nallow: GET\r\n" in answers
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (("content-length: 5",), b"hello"),
+        (("transfer-encoding: chunked",), b"5\r\nhello\r\n0\r\n\r\n"),
+        (("content-length: 3000000",), b"x" * 3_000_000),
+    ],
+    ids=["length", "chunks", "long"],
+)
+@pytest.mark.parametrize("actor", ["nokey", "guest"])
+def test_refused_body_hides_no_request(
+    app: App, headers: tuple[str, ...], body: bytes, actor: str
+) -> None:
+    refused = request(app, "POST /cars", *headers, actor=actor)
+
+    answers = converse(app, refused + body + last(app, "GET /me"))
+
+    assert statuses(answers) == [401 if actor == "nokey" else 403, 200]
+
+
+def test_too_long_body_can_be_sent_whole(app: App) -> None:
+    app.make("cars")
+    body = b"x" * 5_000_000
+    refused = request(app, "POST /cars", f"content-length: {len(body)}")
+
+    answers = converse(app, refused + body + last(app, "GET /me"))
+
+    assert statuses(answers) == [413, 200]
+
+
+def test_pipelined_requests_are_answered_in_order(app: App) -> None:
+    app.make("cars")
+    create = request(app, "POST /cars", "content-length: 7") + b'{"n":1}'
+    calls = [create, request(app, "GET /nope/nope/nope"), create, last(app, "GET /cars")]
+
+    answers = converse(app, b"".join(calls))
+
+    assert statuses(answers) == [200, 404, 200, 200]
+    assert len(json.loads(answers.rpartition(b"\r\n\r\n")[2])) == 2
+
+
+def test_refusal_comes_in_place_of_continue(app: App) -> None:
+    waiting = request(app, "POST /cars", "expect: 100-continue", "content-length: 2", actor="nokey")
+
+    answers = converse(app, waiting)
+
+    assert statuses(answers) == [401]
+    assert b"\r\nconnection: close\r\n" in answers
+
+
+def test_accepted_body_is_asked_for(app: App) -> None:
+    app.make("cars")
+    waiting = last(app, "POST /cars", "expect: 100-continue", "content-length: 2")
+
+    answers = converse(app, waiting, b"{}")
+
+    assert statuses(answers) == [100, 200]
+
+
+def test_unknown_expectation_gets_417(app: App) -> None:
+    answers = converse(app, request(app, "POST /cars", "expect: tea", "content-length: 2"))
+
+    assert statuses(answers) == [417]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"5\r\nhello\r\n0\r\nx: 1\r\n\r\n",
+        b"-5\r\nhello\r\n0\r\n\r\n",
+        b"5x\r\nhello\r\n0\r\n\r\n",
+        b"\r\n\r\n\r\n",
+        b"g" * 100,
+    ],
+    ids=repr,
+)
+def test_malformed_chunks_end_connection(app: App, chunks: bytes) -> None:
+    head = request(app, "POST /register", "transfer-encoding: chunked")
+
+    answers = converse(app, head + chunks + request(app, "GET /me"))
+
+    assert statuses(answers) == [400]
+
+
+@pytest.mark.parametrize("cut", ["head", "body", "chunk"])
+def test_broken_off_request_changes_nothing(app: App, cut: str) -> None:
+    app.make("cars")
+    framing = "transfer-encoding: chunked" if cut == "chunk" else "content-length: 40"
+    head = request(app, "POST /cars", framing)
+    sent = {"head": head[:-3], "body": head + b'{"n":1}', "chunk": head + b'7\r\n{"n":1}\r\n'}
+
+    with connect(app) as connection:
+        connection.sendall(sent[cut])
+
+    assert app.ask("GET /cars").json() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/me", "/cars", "/no/such/route"])
+@pytest.mark.parametrize("host", ["backend", "frontend", "admin", "nobody"])
+def test_head_has_no_body(app: App, host: str, path: str) -> None:
+    name, port = app.backpack.name, app.host.rpartition(":")[2]
+    labels = {"backend": f"{name}-be", "frontend": name}
+    header = f"host: {labels.get(host, host)}.bkpk.localhost:{port}"
+
+    answers = converse(app, request(app, f"HEAD {path}", header) + last(app, "GET /healthz"))
+
+    assert len(statuses(answers)) == 2
+    assert answers.partition(b"\r\n\r\n")[2].startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("upgrade", ["websocket", "h2c", "TLS/1.0"])
+def test_unknown_upgrade_is_ignored(app: App, upgrade: str) -> None:
+    answers = converse(app, request(app, "GET /", f"upgrade: {upgrade}", "connection: upgrade"))
+
+    body: Any = json.loads(answers.partition(b"\r\n\r\n")[2])
+    assert (statuses(answers), body["status"]) == ([200], "ok")
