@@ -35,6 +35,9 @@ FLAGS = "ims"
 # each byte of text (measured with `[ab]*a[ab]{900}c`), so 7 s for a text of 1 MiB; the GIL is
 # free then.
 _MAX_PROGRAM = 2_500
+# What a compiled pattern may come to fill, the program and the states that texts led it to. RE2
+# would take 8 MiB; hundreds are remembered, and who asks chooses them.
+_MAX_MEMORY = 1_048_576  # bytes
 _REPEAT = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}")
 _GROUP = re.compile(r"\(\?(?:P?<\w+>|(?P<on>[imsU]*)(?P<off>-[imsU]+)?(?P<end>[:)]))")
 _ESCAPE = re.compile(r"\\(?:[pP](?:\{[^}]*\}|.)|x(?:\{[^}]*\}|..)|0[0-7]{0,2}|.)", re.DOTALL)
@@ -43,7 +46,7 @@ _POSIX_CLASS = re.compile(r"\[:\^?\w+:\]")
 _SOMETHING = re.compile(r"(?:\\[dDsSwW\W]|[^\\^$|(){}\[*+?])(?![*?{])")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def compile_pattern(pattern: str, flags: str = "") -> Callable[[str], bool]:
     """A function that says whether a text contains a match.
 
@@ -82,11 +85,14 @@ def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
+    options.max_mem = _MAX_MEMORY
     try:
         return re2.compile(pattern, options=options)
     except re2.error as exc:
         reason = exc.args[0]
         text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        if "too large" in text:
+            raise _bad("the pattern is too complex") from exc
         raise _bad(f"not a pattern in RE2 syntax: {text}") from exc
 
 

@@ -62,7 +62,9 @@ class Query:
     count: bool = False
 
 
-@lru_cache(maxsize=1024)
+_SHORT = 500  # characters; longer texts, and the filters in them, would fill the memory
+
+
 def parse_url(query_string: str) -> Query:
     """The query in a URL: `filter=<JSON>&sort=-price,name&skip=0&limit=30&fields=a,b.c&count=1`, or
     with `after=<_id>` in the place of `sort`.
@@ -70,6 +72,10 @@ def parse_url(query_string: str) -> Query:
     Raises Invalid for an unknown, repeated or bad parameter, BadRequest when the filter is no JSON
     or the text no UTF-8.
     """
+    return _remembered(query_string) if len(query_string) <= _SHORT else _parse_url(query_string)
+
+
+def _parse_url(query_string: str) -> Query:
     try:
         pairs = parse_qsl(query_string, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as exc:
@@ -84,6 +90,9 @@ def parse_url(query_string: str) -> Query:
     if asked.keys() >= {"after", "sort"}:
         raise _bad("after", "follows the order of _id, so it cannot go with sort")
     return Query(**asked)
+
+
+_remembered = lru_cache(maxsize=256)(_parse_url)
 
 
 def project(document: Document, fields: tuple[str, ...]) -> Document:

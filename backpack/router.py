@@ -23,6 +23,8 @@ API, SITE, ADMIN, NOWHERE = "api", "site", "admin", "nowhere"
 
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
+_MAX_PORT = 5  # digits
+
 # Each role has one route of this path; it takes `refusal`, and answers what no other route does.
 ELSEWHERE = "/~elsewhere"
 
@@ -90,7 +92,9 @@ class Router(sanic.router.Router):
 
     def locate(self, host: str, path: str) -> Place:
         """The place that a Host header, with or without a port, stands for."""
-        name = host if host.startswith("[") else host.partition(":")[0]
+        name, _, port = host.partition(":") if not host.startswith("[") else (host, "", "")
+        if len(port) > _MAX_PORT:
+            return Place(NOWHERE)
         name = name.lower().rstrip(".")
         if name.endswith(self._suffix):
             return self._locate_name(name[: -len(self._suffix)])

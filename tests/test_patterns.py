@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
+import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -233,3 +236,21 @@ def test_patterns_mean_the_same_to_pcre2(
     except Invalid:
         return
     assert pcre(for_mongodb(pattern, flags), flags, texts) == [contains(text) for text in texts]
+
+
+def test_patterns_take_little_memory() -> None:
+    statistics = Path("/proc/self/statm")
+    need(statistics.exists(), "needs the proc file system of Linux")
+
+    def resident() -> int:
+        return int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    numbers = random.Random(7)
+    text = "".join(numbers.choices("ab", k=20_000))
+    before = resident()
+
+    # Each leads to another state with nearly every letter; RE2 keeps them as long as there is room.
+    kept = [compile_pattern(f"x{n}|[ab]*a[ab]{{{100 + n}}}c") for n in range(40)]
+    assert not any(contains(text) for contains in kept)
+
+    assert resident() - before < 40 * 1_500_000

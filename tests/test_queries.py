@@ -168,3 +168,10 @@ def test_project_keeps_only_the_fields(fields: tuple[str, ...], expected: Any) -
 
 def test_project_keeps_the_documents_order() -> None:
     assert list(project(DOCUMENT, ("a", "b"))) == ["_id", "b", "a"]
+
+
+def test_long_texts_are_not_remembered() -> None:
+    short, long = "sort=a", f'filter={{"a":"{"x" * 500}"}}'
+
+    assert parse_url(short) is parse_url(short)
+    assert parse_url(long) is not parse_url(long)

@@ -55,6 +55,12 @@ def test_healthz_answers_on_every_host(
         "\x7f",
         "[",
         "a:b:c",
+        "user@{name}-be.bkpk.localhost",
+        "{name}-be.bkpk.localhost@evil.example",
+        "{name}-be.bkpk.localhost:800000",
+        "{name}-be.bkpk.localhost,other-be.bkpk.localhost",
+        "{name}-be%2ebkpk.localhost",
+        "{name}_be.bkpk.localhost",
     ],
     ids=repr,
 )
@@ -86,8 +92,63 @@ def test_connect_path_needs_an_address(
     assert get(backpack_server, host, f"/~{backpack.name}/").status_code == 404
 
 
-def test_connect_path_of_nobody_is_404(backpack_server: BackpackServer) -> None:
-    assert get(backpack_server, "127.0.0.1", "/~nobody/").status_code == 404
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3:80", "[::1]", "LOCALHOST:1"])
+def test_connect_path_knows_addresses(
+    backpack: TestBackpack, backpack_server: BackpackServer, host: str
+) -> None:
+    assert get(backpack_server, host, f"/~{backpack.name}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/~nobody/",
+        "/~",
+        "/~/",
+        "/~{name}%2Fhealthz",
+        "/%7E{name}/healthz",
+        "/x/~{name}/healthz",
+        "/~{name}x/healthz",
+        "/~~{name}/healthz",
+        "/~../~{name}/healthz",
+        "/~elsewhere",
+        "/~api/healthz",
+        "/~admin/",
+    ],
+)
+def test_other_connect_paths_are_404(
+    backpack: TestBackpack, backpack_server: BackpackServer, path: str
+) -> None:
+    answer = get(backpack_server, "127.0.0.1", path.format(name=backpack.name))
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_host")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/~{name}/%2e%2e/%2e%2e/healthz",
+        "/~{name}/~{name}/healthz",
+        "/~{name}/~elsewhere",
+        "/~{name}/~admin",
+        "/~{name}/healthz%2F",
+        "/~{name}/healthz/..",
+    ],
+)
+def test_connect_path_leads_nowhere_else(
+    backpack: TestBackpack, backpack_server: BackpackServer, path: str
+) -> None:
+    assert get(backpack_server, "127.0.0.1", path.format(name=backpack.name)).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/~api/", "/~site/", "/~admin/sdk.js", "/~elsewhere", "/~"])
+@pytest.mark.parametrize("label", ["admin", "{name}", "{name}-be"])
+def test_inner_paths_are_unknown(
+    backpack: TestBackpack, backpack_server: BackpackServer, label: str, path: str
+) -> None:
+    answer = get(backpack_server, f"{label}.bkpk.localhost".format(name=backpack.name), path)
+
+    assert answer.status_code == (401 if label.endswith("-be") else 404)
 
 
 @pytest.mark.parametrize("path", ["/sdk.js", "/sdk.mjs", "/sdk.d.ts"])
