@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.deployments import App
+from tests.test_sessions import Clock
 
 GOOD = "correct horse battery"
 
@@ -259,3 +260,127 @@ def test_session_header_wins_over_cookie(app: App) -> None:
 
     assert by_cookie.json()["id"] == app.user_id("bob")
     assert by_header.json()["id"] == app.user_id("ada")
+
+
+def test_session_in_use_lives_on(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    token = app.token("ada")
+    monkeypatch.setattr(app.backpack._backpack.sessions, "_clock", clock)
+    by_cookie = {"cookie": f"backpack_session={token}"}
+    renewed = []
+
+    for days in (0.5, 0.6, 20, 20):
+        clock.now += days * 86_400
+        answer = app.ask("GET /me", actor="guest", headers=by_cookie)
+        renewed.append((answer.status_code, "set-cookie" in answer.headers))
+
+    assert renewed == [(200, False), (200, True), (200, True), (200, True)]
+    assert answer.headers["set-cookie"].startswith(f"backpack_session={token}; Path=/; Max-Age=")
+    clock.now += 31 * 86_400
+    assert app.ask("GET /me", actor="guest", headers=by_cookie).status_code == 403
+
+
+def test_logout_ends_cookie(app: App) -> None:
+    headers = {"cookie": f"backpack_session={app.token('ada')}"}
+
+    answer = app.ask("POST /logout", actor="guest", headers=headers)
+
+    assert answer.headers["set-cookie"] == (
+        "backpack_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    )
+    assert app.ask("GET /me", actor="guest", headers=headers).status_code == 403
+    assert app.ask("GET /me", actor="ada").status_code == 403
+
+
+def test_logout_from_other_site_ends_its_cookie(app: App) -> None:
+    headers = {
+        "cookie": f"backpack_session={app.token('ada')}",
+        "origin": "http://localhost:5173",
+    }
+
+    answer = app.ask("POST /logout", actor="guest", headers=headers)
+
+    assert answer.headers["set-cookie"] == (
+        "backpack_session=; Path=/; Max-Age=0; HttpOnly; SameSite=None; Secure; Partitioned"
+    )
+
+
+def test_logout_ends_header_session_only(app: App) -> None:
+    headers = {"cookie": f"backpack_session={app.token('bob')}"}
+
+    app.ask("POST /logout", actor="ada", headers=headers)
+
+    assert app.ask("GET /me", actor="ada").status_code == 403
+    assert app.ask("GET /me", actor="bob").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "x", "0" * 43])
+def test_bad_header_hides_good_cookie(app: App, token: str) -> None:
+    headers = {"cookie": f"backpack_session={app.token('ada')}", "x-backpack-session": token}
+
+    assert app.ask("GET /me", actor="guest", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "Backpack_Session={}",
+        "__Host-backpack_session={}",
+        "backpack_session={}x",
+        "backpack_session=",
+        "backpack_session",
+        "xbackpack_session={}",
+        "theme=backpack_session={}",
+        "{}",
+        ";;;=;{}",
+    ],
+)
+def test_other_cookie_is_a_guest(app: App, cookie: str) -> None:
+    headers = {"cookie": cookie.format(app.token("ada"))}
+
+    assert app.ask("GET /me", actor="guest", headers=headers).status_code == 403
+
+
+def test_password_change_keeps_own_cookie(app: App) -> None:
+    own = {"cookie": f"backpack_session={app.token('ada')}"}
+    other = app.backpack.login("ada@example.com")
+    body = {"current": GOOD, "new": "another long password"}
+
+    answer = app.ask("PUT /me/password", body, actor="guest", headers=own)
+
+    assert answer.status_code == 200
+    assert app.ask("GET /me", actor="guest", headers=own).status_code == 200
+    assert other.client.get("/me").status_code == 403
+
+
+def test_spelling_of_address_does_not_help_guessing(app: App) -> None:
+    register(app, "ada@example.com")
+    spellings = ["ada@example.com", "ADA@example.com", " ada@example.com", "ada@EXAMPLE.com\t"]
+
+    def guess(n: int) -> int:
+        body = {"email": spellings[n % 4], "password": f"wrong password {n}"}
+        headers = {"x-forwarded-for": f"198.51.100.{n}", "forwarded": f"for=198.51.100.{n}"}
+        return app.ask("POST /login", body, actor="guest", headers=headers).status_code
+
+    assert [guess(n) for n in range(12)] == [401] * 10 + [429] * 2
+
+
+def test_password_change_is_no_way_to_guess(app: App) -> None:
+    body = {"new": "another long password"}
+
+    def guess(n: int) -> int:
+        return app.ask(
+            "PUT /me/password", {**body, "current": f"wrong {n}"}, actor="ada"
+        ).status_code
+
+    assert [guess(n) for n in range(12)] == [401] * 10 + [429] * 2
+
+
+def test_guesses_do_not_lock_others_out(app: App) -> None:
+    for name in ("ada", "bob"):
+        register(app, f"{name}@example.com")
+    for n in range(11):
+        body = {"email": "ada@example.com", "password": f"wrong password {n}"}
+        app.ask("POST /login", body, actor="guest")
+
+    assert app.backpack.login("bob@example.com").id

@@ -37,6 +37,9 @@ def cors_headers(app: App, call: str, origin: str, actor: str = "guest") -> dict
         "http://127.0.0.1:3000",
         "http://127.9.9.9",
         "http://[::1]:3000",
+        "http://a.b.c.localhost",
+        "http://bkpk.localhost.localhost",
+        "http://mybkpk.localhost",
     ],
 )
 def test_loopback_pages_are_allowed(app: App, origin: str) -> None:
@@ -76,6 +79,34 @@ def test_other_pages_are_not_allowed(app: App) -> None:
         "http://bkpk.localhost",
         f"http://{app.backpack.name}-be.bkpk.localhost:{port}",
         "http://user@localhost",
+        "http://localhost.",
+        "http://localhost:",
+        "http://localhost:5173:80",
+        "http://localhost:555555",
+        "http://[::2]:3000",
+        "http://[fe80::1]",
+        "http://[::ffff:8.8.8.8]",
+        "http://[::1",
+        "http://::1",
+        "http://0.0.0.0:3000",
+        "http://127.1",
+        "http://2130706433",
+        "http://0x7f000001",
+        "http://192.168.0.1",
+        "http://localhost%2eevil.example",
+        "http://localhost\\@evil.example",
+        "http://localhost#.evil.example",
+        "http://localhost?.evil.example",
+        "ws://localhost:3000",
+        "chrome-extension://localhost",
+        "http://localhost,http://evil.example",
+        "http://localhost http://evil.example",
+        f"http://admin.bkpk.localhost.:{port}",
+        f"http://ADMIN.BKPK.LOCALHOST:{port}",
+        f"https://other.bkpk.localhost:{port}",
+        f"http://deep.other.bkpk.localhost:{port}",
+        f"{app.backpack.frontend}.evil.example",
+        f"{app.backpack.frontend}/",
         "http://LOCALHOST evil",
     ]
 
@@ -151,6 +182,37 @@ def test_own_frontend_gets_lax_cookie(app: App) -> None:
         "httponly",
         "samesite=lax",
     }
+
+
+def test_origins_change_with_rules(app: App) -> None:
+    origin = "https://www.example.com"
+    before = cors_headers(app, "GET /", origin)
+    app.backpack.set_rules({"cors.origins": [origin]})
+    during = cors_headers(app, "GET /", origin)
+    app.backpack.set_rules({})
+    after = cors_headers(app, "GET /", origin)
+
+    assert (before, during, after) == (
+        {"vary": "Origin"},
+        allowed_headers(origin),
+        {"vary": "Origin"},
+    )
+
+
+def test_page_of_listed_site_gets_partitioned_cookie(app: App) -> None:
+    app.backpack.set_rules({"cors.origins": ["https://www.example.com"]})
+
+    assert "partitioned" in login_cookie(app, "https://www.example.com")
+
+
+def test_page_gets_cookie_and_not_token(app: App) -> None:
+    email = app.backpack.register().email
+    body = {"email": email, "password": "correct horse battery", "token": True}
+
+    for origin in ("null", "", "http://evil.example", app.backpack.frontend):
+        answer = app.ask("POST /login", body, actor="guest", headers={"origin": origin})
+        assert (answer.status_code, answer.json()["code"]) == (422, "token_refused")
+        assert "set-cookie" not in answer.headers
 
 
 def test_connect_url_knows_no_cors(app: App) -> None:

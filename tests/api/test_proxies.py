@@ -95,6 +95,24 @@ def test_registrations_are_counted_by_client(behind_proxy: TestBackpack) -> None
     assert (same, other) == ([200, 200, 200, 429], 200)
 
 
+def test_last_of_two_headers_counts(behind_proxy: TestBackpack) -> None:
+    def register(n: int) -> int:
+        account = {**ACCOUNT, "email": f"user{n}@example.com"}
+        # Some proxies add a header of their own below the one that the client sent.
+        headers = [("x-forwarded-for", f"203.0.113.{n}"), ("x-forwarded-for", "198.51.100.7")]
+        return behind_proxy.client.post("/register", json=account, headers=headers).status_code
+
+    assert [register(n) for n in range(4)] == [200, 200, 200, 429]
+
+
+def test_one_network_is_one_client(behind_proxy: TestBackpack) -> None:
+    same = [register_from(behind_proxy, n, f"2001:db8:1:2::{n}") for n in range(4)]
+    mapped = [register_from(behind_proxy, 9, "::ffff:192.0.2.1")]
+    mapped += [register_from(behind_proxy, n, "192.0.2.1") for n in (10, 11, 12)]
+
+    assert (same, mapped) == ([200, 200, 200, 429], [200, 200, 200, 429])
+
+
 def test_stranger_cannot_claim_an_address(in_the_open: TestBackpack) -> None:
     statuses = [register_from(in_the_open, n, f"198.51.100.{n}") for n in range(4)]
 
