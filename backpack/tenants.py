@@ -76,8 +76,10 @@ def check_key(key: str) -> str:
 
 
 def new_key() -> str:
-    """A fresh API key: 24 random bytes in base64url."""
-    return secrets.token_urlsafe(24)
+    """A fresh API key: 24 random bytes in base64url, which a command line takes as a value."""
+    while (key := secrets.token_urlsafe(24)).startswith("-"):
+        pass
+    return key
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,7 @@ class DurableStore:
         if table is None:
             return None
         try:
+            self._commits.share_read()
             row = self._connection.execute(
                 f"SELECT doc FROM {table.name} WHERE id=?", (record_id,)
             ).fetchone()
@@ -158,6 +159,7 @@ class DurableStore:
             return []
         if query.limit and query.skip + query.limit <= _FEW and _is_plain(query):
             try:
+                self._commits.share_read()
                 return scans.page(query, self._connection, table)
             except sqlite3.Error as exc:
                 raise own_error(exc) from exc
