@@ -78,7 +78,8 @@ class Commits:
     def _end_read(self) -> None:
         if self._reading:
             self._reading = False
-            self._connection.execute("COMMIT")
+            if self._connection.in_transaction:  # an error of the disk may have ended it
+                self._connection.execute("COMMIT")
 
     async def close(self) -> None:
         """Commit what is waiting; no write may come after it."""
