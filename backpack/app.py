@@ -19,7 +19,7 @@ from sanic.http import Http
 from . import api, errors
 from .admin.routes import admin
 from .api.nowhere import nowhere
-from .api.request import Request, decline_body
+from .api.request import Request, decline_body, give_up_body
 from .api.site import site
 from .errors import BackpackError
 from .router import Router
@@ -63,19 +63,24 @@ def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> App
 
 async def answer_error(request: Request, exc: Exception) -> HTTPResponse:
     """The answer to a request that failed; the last place that an exception reaches."""
-    failure = exc if isinstance(exc, BackpackError) else _translate(exc)
+    failure = exc if isinstance(exc, BackpackError) else _translate(request, exc)
     if failure.status >= 500:
-        logger.error("%s %s failed", request.method, request.path, exc_info=exc)
+        # Clients can bring an overload about: it must not fill the log.
+        unknown = exc if failure is not exc or exc.__cause__ else None
+        text = "%s %s failed: %s"
+        logger.error(text, request.method, request.path, failure.message, exc_info=unknown)
     decline_body(request)
     headers = {**failure.headers, **request.common_headers.values}
     return json(errors.body(failure), status=failure.status, headers=headers)
 
 
-def _translate(exc: Exception) -> BackpackError:
+def _translate(request: Request, exc: Exception) -> BackpackError:
     """Sanic's own refusals (malformed requests, time-outs) and our bugs, as errors of ours."""
     if not isinstance(exc, SanicException):
         return BackpackError()
     status = exc.status_code
+    if status == 503 and give_up_body(request):
+        status = 408  # Sanic gave up on the handler, but that was waiting for the client
     if status >= 500 and status != 503:
         return BackpackError()
     failure = BackpackError(str(exc) or None, code=_CODES.get(status, "bad_request"))

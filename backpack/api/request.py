@@ -122,6 +122,7 @@ async def receive_body(request: Request) -> None:
         return
     limit = request.backpack.settings.max_body
     stream.request_max_size = limit
+    stream.upgrade_websocket = False  # what asks for one is never given up by Sanic
     try:
         if (stream.request_bytes_left or 0) > limit:
             raise PayloadTooLarge
@@ -153,6 +154,15 @@ def decline_body(request: Request) -> None:
         stream.expecting_continue = False
         stream.request_body = None
         stream.keep_alive = False
+
+
+def give_up_body(request: Request) -> bool:
+    """Wait no longer for the rest of the body; False when there is none to wait for."""
+    stream: Any = request.stream
+    if stream is None or not stream.request_body:
+        return False
+    stream.request_body = None
+    return True
 
 
 async def read_object(request: Request) -> dict[str, Any]:
