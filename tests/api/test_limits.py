@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from backpack.homes import Memory
+from backpack.settings import Settings
+from backpack.testing import BackpackServer, TestBackpack
 from tests.deployments import App
 
 MIB = 1_048_576
@@ -153,3 +157,54 @@ def test_malformed_request_gets_json_error(app: App, head: str, status: int) -> 
     start, _, rest = answer.partition(b"\r\n")
     assert start.startswith(b"HTTP/1.1 %d" % status)
     assert set(json.loads(rest.partition(b"\r\n\r\n")[2])) == {"message", "code"}
+
+
+@pytest.fixture
+def tight() -> Iterator[TestBackpack]:
+    """A backpack under small limits."""
+    limits = Settings(
+        dev=True,
+        cheap_passwords=True,
+        max_body=900,
+        max_document=600,
+        max_batch=2,
+        max_collections=2,
+    )
+    server = BackpackServer(Memory, limits).start()
+    backpack = server.create("tight", seed={"collections": {"cars": []}})
+    yield backpack
+    backpack.close()
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b'{"n": 1}', 200, None),
+        (b'{"n": "' + b"x" * 550 + b'"}', 413, "document_too_large"),
+        (b'{"n": "' + b"x" * 900 + b'"}', 413, "body_too_large"),
+        (b"[{}, {}]", 200, None),
+        (b"[{}, {}, {}]", 413, "batch_too_large"),
+    ],
+    ids=["fits", "document", "body", "batch-fits", "batch"],
+)
+def test_limits_are_settings(
+    tight: TestBackpack, body: bytes, status: int, code: str | None
+) -> None:
+    answer = tight.register().client.post("/cars", content=body)
+
+    found = answer.json().get("code") if status >= 400 else None
+    assert (answer.status_code, found) == (status, code)
+
+
+def test_collections_have_a_limit(tight: TestBackpack) -> None:
+    client = tight.register().client
+
+    answers = [
+        client.post("/collections", json={"collectionName": name})
+        for name in ("boats", "planes", "cars")
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 422, 200]
+    assert answers[1].json()["code"] == "too_many_collections"
+    assert client.get("/collections").json() == ["boats", "cars"]

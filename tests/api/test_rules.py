@@ -258,3 +258,135 @@ def test_guest_creates_without_owner(app: App) -> None:
 
     assert (made.status_code, "userId" in made.json()) == (200, False)
     assert (forged.status_code, changed.status_code) == (422, 403)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [{"n": 1}, {"n": 2, "userId": "{bob}"}],
+        [{"userId": ["{ada}", "{bob}"]}],
+        [{"userId": {"$eq": "{bob}"}}],
+        {"userId": ""},
+        {"userId": None},
+        {"userId": True},
+    ],
+    ids=repr,
+)
+def test_owner_cannot_be_forged_on_create(private: App, entries: Any) -> None:
+    before = {actor: private.ask("GET /notes", actor=actor).json() for actor in ("ada", "bob")}
+    text = json.dumps(entries)
+    for actor in ("ada", "bob"):
+        text = text.replace(f"{{{actor}}}", private.user_id(actor))
+
+    answer = private.ask("POST /notes", content=text.encode(), actor="ada")
+
+    assert (answer.status_code, answer.json()["message"]) == (422, "invalid entry")
+    after = {actor: private.ask("GET /notes", actor=actor).json() for actor in ("ada", "bob")}
+    assert after == before
+
+
+def test_batch_is_owned_by_its_maker(private: App) -> None:
+    ada = private.user_id("ada")
+
+    made = private.ask("POST /notes", [{"n": 6}, {"n": 7, "userId": ada}], actor="ada").json()
+
+    assert [note["userId"] for note in made] == [ada, ada]
+    assert [private.ask(f"GET /notes/{note['_id']}", actor="bob").status_code for note in made] == [
+        404,
+        404,
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["userId.0", "userId.x", "userId.", "userId.$", "userid", "user_id"]
+)
+def test_dotted_path_does_not_reach_owner(private: App, path: str) -> None:
+    note = private.ask("GET /notes?limit=1", actor="ada").json()[0]
+
+    private.ask(f"PATCH /notes/{note['_id']}", {path: private.user_id("bob")}, actor="ada")
+
+    seen = private.ask("GET /notes", actor="bob").json()
+    assert note["_id"] not in [one["_id"] for one in seen]
+    assert private.ask(f"GET /notes/{note['_id']}", actor="ada").json()["userId"] == note["userId"]
+
+
+def test_older_records_have_the_owner_they_name(app: App) -> None:
+    ada, bob = app.user_id("ada"), app.user_id("bob")
+    app.make("notes", {"userId": [ada, bob]}, {"userId": {"x": ada}}, {"userId": 5}, {})
+    app.backpack.set_rules({"notes": {"list": "owner", "read": "owner", "update": "owner"}})
+
+    listed = app.ask("GET /notes?count=1", actor="ada")
+    mine = listed.json()
+    taken = app.ask(f"PATCH /notes/{mine[0]['_id']}", {"userId": [ada]}, actor="ada")
+    alone = app.ask(f"PATCH /notes/{mine[0]['_id']}", {"userId.1": None}, actor="ada")
+
+    assert ([note["userId"] for note in mine], listed.headers["x-total-count"]) == (
+        [[ada, bob]],
+        "1",
+    )
+    assert (taken.status_code, alone.status_code) == (422, 422)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "filter=" + quote('{"$or":[{},{"userId":{"$exists":true}}]}'),
+        "filter=" + quote('{"$nor":[{"userId":"x"}]}'),
+        "filter=" + quote('{"userId":{"$regex":"."}}'),
+        "filter=" + quote('{"userId":{"$not":{"$eq":"x"}}}'),
+        "filter=" + quote('{"$and":[{"n":{"$gte":0}}]}'),
+        "sort=userId,-n",
+        "sort=-userId",
+        "fields=n",
+        "fields=userId",
+        "after=" + "0" * 24,
+        "skip=0&limit=100",
+    ],
+)
+def test_no_part_shows_others_records(private: App, part: str) -> None:
+    own = {note["_id"] for note in private.ask("GET /notes", actor="ada").json()}
+
+    answer = private.ask(f"GET /notes?count=1&{part}", actor="ada")
+
+    assert {note["_id"] for note in answer.json()} == own
+    assert answer.headers["x-total-count"] == "2"
+
+
+def test_guests_see_nothing_owned(app: App) -> None:
+    app.backpack.set_rules({"notes": {"read": "owner", "list": "public", "create": "public"}})
+    app.backpack.seed({"collections": {"notes": [{"n": 1}, {"n": 2, "userId": None}]}})
+
+    answer = app.ask("GET /notes?count=1", actor="guest")
+
+    assert (answer.json(), answer.headers["x-total-count"]) == ([], "0")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("actor", ["guest", "bob"])
+def test_public_changes_stop_at_what_is_read(app: App, method: str, actor: str) -> None:
+    every = {"update": "public", "delete": "public", "read": "owner"}
+    app.backpack.set_rules({"notes": every})
+    (note,) = app.make("notes", {"n": 1}, actor="ada")
+
+    answer = app.ask(f"{method} /notes/{note['_id']}", {"n": 2}, actor=actor)
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert app.ask(f"GET /notes/{note['_id']}", actor="ada").json() == note
+
+
+def test_rules_tell_nothing_about_collections(app: App) -> None:
+    app.make("secret")
+
+    known = app.ask("GET /secret", actor="guest")
+    unknown = app.ask("GET /nothing", actor="guest")
+
+    assert (known.status_code, known.json()) == (unknown.status_code, unknown.json())
+
+
+@pytest.mark.parametrize(
+    "path", ["/Notes", "/NOTES", "/notes%00", "/notes%20", "/%6eotes", "/notes;x"]
+)
+def test_spelling_of_path_is_no_way_around(private: App, path: str) -> None:
+    answer = private.ask(f"GET {path}", actor="eve")
+
+    assert answer.status_code == 404 or answer.json() == []
