@@ -173,7 +173,7 @@ class Backpack:
     def _use(self, config: Config) -> None:
         self.config = config
         self.records.rules = config.rules
-        self._authorization = f"key {config.api_key}"
+        self._authorization = f"key {config.api_key}".encode()
         self._origins: dict[tuple[str, str], bool] = {}
 
     def _config_sent(self, _seq: str, message: Mapping[str, Any]) -> None:
@@ -213,7 +213,7 @@ class Backpack:
         any wrong one."""
         # Sanic hands over bytes that are no UTF-8 as lone surrogates.
         sent = authorization.encode(errors="surrogateescape")
-        if hmac.compare_digest(sent, self._authorization.encode()):
+        if hmac.compare_digest(sent, self._authorization):
             return True
         scheme, _, key = sent.partition(b" ")
         if scheme.lower() != b"key":

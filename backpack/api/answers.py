@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sanic import HTTPResponse
 from sanic.compat import Header
+from sanic.http import Http, Stage
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class CommonHeaders:
 
 NO_HEADERS = CommonHeaders()
 
+_HEAD = b"HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: "
+_LAST_HEAD = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: "
+
 
 class EncodedJson(HTTPResponse):
     """An answer of status 200 whose body is JSON in bytes."""
@@ -41,11 +46,24 @@ class EncodedJson(HTTPResponse):
         self._cookies = None
         self.common = NO_HEADERS
 
-    @property
-    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        # The common headers go out as the tail of another's value: Sanic takes 15 us for them.
-        self.headers.pop("alt-svc", None)
-        last = b"\r\n" + self.common.json_block
-        for name, value in self.headers.items():
-            yield name.encode(), str(value).encode() + last
-            last = b""
+    async def send(self, data: Any = None, end_stream: bool | None = None) -> None:
+        """Send the whole answer.
+
+        Sanic's own way to the same bytes takes 20 us more, most of them for the common headers; it
+        is taken where anything is out of the ordinary.
+        """
+        stream = self.stream
+        if not isinstance(stream, Http) or data is not None or self._is_special(stream):
+            self.headers.update({"content-type": "application/json", **self.common.values})
+            await super().send(data, end_stream)
+            return
+        head = _HEAD if stream.keep_alive else _LAST_HEAD
+        block = self.common.json_block
+        body: bytes = self.body or b""
+        await stream._send(b"%b%d\r\n%b\r\n\r\n%b" % (head, len(body), block, body))
+        stream.stage = Stage.IDLE
+        stream.response_func = None  # type: ignore[assignment]
+
+    def _is_special(self, stream: Http) -> bool:
+        """Whether there is more to do than to write a plain answer."""
+        return bool(self.headers) or bool(stream.head_only) or stream.expecting_continue

@@ -86,7 +86,7 @@ class Request(sanic.Request):
     def public_scheme(self) -> str:
         """`http` or `https`, as the client sees it."""
         # Backpack itself speaks http only: what is https was so as far as the proxy.
-        if self.from_proxy and self.headers.get("x-forwarded-proto") == "https":
+        if self.headers.get("x-forwarded-proto") == "https" and self.from_proxy:
             return "https"
         return "http"
 
