@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backpack.errors import Invalid
+from backpack.folder import prepare
 from tests.sandboxes import Ended, Sandbox, command, environment
 
 ACCOUNT = {"email": "ada@example.org", "password": "correct horse"}
@@ -239,17 +241,21 @@ def test_refusal_to_start_is_one_line(tmp_path: Path, arguments: tuple[str, ...]
     assert dev(tmp_path, "--port", "0", *arguments) == refused(why)
 
 
-def test_folder_of_another_user_is_refused(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        tmp_path.chmod(0o500)
-        ended = dev(tmp_path, "--port", "0", "--data", "data")
-        tmp_path.chmod(0o700)
-    else:
-        # Root may do everything but write to a file system that nobody can write to.
-        ended = dev(tmp_path, "--port", "0", "--data", "/sys/data")
+def test_unreadable_folder_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    prepare(data)
+    data.chmod(0)
+    me = os.geteuid()
+    if me == 0:  # root may read everything, so be nobody for a moment
+        os.seteuid(65_534)
+    try:
+        with pytest.raises(Invalid) as refusal:
+            prepare(data)
+    finally:
+        os.seteuid(me)
+        data.chmod(0o700)
 
-    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert ended.err.startswith("backpack: Cannot use ")
+    assert refusal.value.message == f"Cannot use {data} as the data folder: Permission denied"
 
 
 def test_bad_variable_is_one_line(tmp_path: Path) -> None:
