@@ -12,7 +12,15 @@ import pytest
 
 from backpack.documents import Document
 from backpack.queries import Compare, Exists, Node, Not, parse_filter
-from backpack.stores.sql import UNDECIDED, Ordering, Predicate, key, ordering, predicate
+from backpack.stores.sql import (
+    UNDECIDED,
+    Columns,
+    Ordering,
+    Predicate,
+    key,
+    ordering,
+    predicate,
+)
 
 from . import cases
 
@@ -43,8 +51,8 @@ class Table:
             row = (document["_id"], "\\u0000" in encoded, encoded)
             self.connection.execute("INSERT INTO c(id, odd, doc) VALUES(?, ?, ?)", row)
 
-    def ids(self, rest: str, values: dict[str, Any] | None = None) -> list[str]:
-        rows = self.connection.execute(f"SELECT id FROM c {rest}", values or {})
+    def ids(self, rest: str, values: dict[str, Any] | None = None, source: str = "c") -> list[str]:
+        rows = self.connection.execute(f"SELECT id FROM {source} {rest}", values or {})
         return [row[0] for row in rows]
 
     def superset(self, condition: Predicate) -> set[str]:
@@ -199,6 +207,55 @@ def test_predicate_reads_doubles_as_documents_are_read(table: Table) -> None:
     for value in doubles[::40]:
         condition = predicate(Compare("n", "eq", value))
         assert table.subset(condition) == {repr(value)}
+
+
+def test_predicate_reads_columns_as_expressions(table: Table) -> None:
+    random = Random(7)
+    documents = cases.documents(random, 40, arrays=True)
+    table.fill(documents)
+    for case in cases.Questions(random, documents, arrays=True).cases(200):
+        tree = parse_filter(case.filter).tree
+        columns = Columns()
+        inline, written = predicate(tree), predicate(tree, columns)
+        by, places = ordering(case.sort, "seq"), ordering(case.sort, "seq", columns)
+        source = f"(SELECT {','.join(['seq', 'id', 'odd', *columns.terms])} FROM c)"
+        for one, other in (
+            (inline.superset, written.superset),
+            (inline.subset, written.subset),
+            (f"{inline.narrow} AND {by.plain}", f"{written.narrow} AND {places.plain}"),
+        ):
+            assert table.ids(f"WHERE {one} ORDER BY {by.terms}", inline.values) == table.ids(
+                f"WHERE {other} ORDER BY {places.terms}", written.values, source
+            ), case
+
+
+def test_predicate_reads_each_column_once() -> None:
+    columns = Columns()
+    condition = predicate(parse_filter({"n": {"$gt": 1, "$lt": 5}}).tree, columns)
+    by = ordering((("n", -1),), "seq", columns)
+    assert columns.terms == [f"{key('n')} AS k0"]
+    assert condition.subset == "((((k0>:v0 AND k0<'')) AND (k0<:v1)) AND NOT odd)"
+    assert by.terms == "k0 DESC,seq"
+
+
+@pytest.mark.parametrize(
+    ("filter", "narrow"),
+    [
+        pytest.param({"n": 1}, "1", id="none"),
+        pytest.param({"_id": "a", "n": 1}, "(id IN (:v0))", id="beside another"),
+        pytest.param(
+            {"$and": [{"n": 1}, {"$and": [{"_id": {"$gt": "a"}}]}]},
+            "((id>:v1 AND id<x''))",
+            id="deep",
+        ),
+        pytest.param({"$or": [{"_id": "a"}, {"n": 1}]}, "1", id="not alone"),
+        pytest.param(
+            {"$or": [{"_id": "a"}, {"_id": "b"}]}, "((id IN (:v0)) OR (id IN (:v1)))", id="either"
+        ),
+    ],
+)
+def test_predicate_is_narrowed_by_id(filter: Document, narrow: str) -> None:
+    assert predicate(parse_filter(filter).tree, Columns()).narrow == narrow
 
 
 def test_predicate_gives_up_on_long_filters() -> None:
