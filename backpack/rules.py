@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from .documents import Document
 from .errors import Forbidden, Invalid
+from .origins import is_origin
 from .queries import EVERYTHING, Filter, both, equals
 
 PUBLIC, USER, OWNER, NONE = "public", "user", "owner", "none"
@@ -142,26 +142,12 @@ def _origins(value: object, wrong: dict[str, str]) -> frozenset[str]:
         wrong["cors.origins"] = "must be a list of origins such as https://www.example.com"
         return frozenset()
     for origin in value:
-        if not isinstance(origin, str) or not _is_origin(origin):
+        if not isinstance(origin, str) or not is_origin(origin):
             wrong["cors.origins"] = (
                 f"has {origin!r}, which is no origin such as https://www.example.com"
             )
             return frozenset()
     return frozenset(value)
-
-
-def _is_origin(text: str) -> bool:
-    """Whether `text` is an origin as browsers send it (RFC 6454, section 6.1)."""
-    try:
-        parts = urlsplit(text)
-        port = f":{parts.port}" if parts.port is not None else ""
-    except ValueError:
-        return False
-    return (
-        bool(parts.hostname)
-        and text == f"{parts.scheme}://{parts.hostname}{port}"
-        and "*" not in text
-    )
 
 
 def admit(access: str, user: str | None) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import re
 import secrets
 import time
@@ -21,6 +20,7 @@ from . import rules
 from .bus import Bus
 from .documents import Document
 from .errors import Conflict, Invalid, NotFound, Unavailable
+from .origins import is_developers
 from .passwords import Passwords
 from .records import Records
 from .rules import Rules
@@ -240,31 +240,8 @@ class Backpack:
     def _judge_origin(self, origin: str, frontend: str) -> bool:
         if origin == frontend or origin in self.config.rules.origins:
             return True
-        if not self.settings.dev:
-            return False
-        host = _origin_host(origin)
-        if host == f"{self.name}.{self.settings.domain}":
-            return _is_loopback(host)
-        if host == self.settings.domain or host.endswith(f".{self.settings.domain}"):
-            return False
-        return _is_loopback(host)
-
-
-def _origin_host(origin: str) -> str:
-    """The host of an http or https origin in lower case; "" for any other text."""
-    match = re.fullmatch(
-        r"https?://(\[[0-9a-f:.]+\]|[0-9a-z._-]{1,253})(:[0-9]{1,5})?", origin.lower()
-    )
-    return match[1] if match else ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+        domain = self.settings.domain
+        return self.settings.dev and is_developers(origin, f"{self.name}.{domain}", domain)
 
 
 class Tenant:
