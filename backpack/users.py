@@ -6,7 +6,7 @@ Being logged in is the matter of sessions.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -26,13 +26,13 @@ _EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})
 
 @dataclass(frozen=True)
 class User:
-    """`id`: 24 hex digits. The times are as documents carry them; `updated_at` is that of the
-    password."""
+    """`id`: 24 hex digits. `created_at` is as documents carry times; `password_hash` is what the
+    password is verified by."""
 
     id: str
     email: str
     created_at: str
-    updated_at: str
+    password_hash: str = field(repr=False)
 
 
 class Users:
@@ -79,7 +79,11 @@ class Users:
         return _user(record)
 
     async def is_current(self, user: User) -> bool:
-        """Whether the account is as it was when `user` was verified, with the same password."""
+        """Whether the account is as it was when `user` was verified, with the same password.
+
+        Its hash tells, by its salt also when the same one was chosen again; two changes can have
+        the same time.
+        """
         return await self.find(user.email) == user
 
     async def change_password(self, email: str, current: object, new: object) -> None:
@@ -143,5 +147,5 @@ def _user(record: Document) -> User:
         id=record["id"],
         email=record["_id"],
         created_at=record["createdAt"],
-        updated_at=record["updatedAt"],
+        password_hash=record["password"],
     )

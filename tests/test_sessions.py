@@ -28,8 +28,8 @@ DAY = 86_400
 TTL = 30 * DAY
 
 AT = "2026-01-31T08:09:10.123Z"
-ANN = User(id="a" * 24, email="ann@example.org", created_at=AT, updated_at=AT)
-BOB = User(id="b" * 24, email="bob@example.org", created_at=AT, updated_at=AT)
+ANN = User(id="a" * 24, email="ann@example.org", created_at=AT, password_hash="")
+BOB = User(id="b" * 24, email="bob@example.org", created_at=AT, password_hash="")
 
 
 class Clock:
