@@ -21,7 +21,7 @@ from .sqlite import connect, own_error
 
 _LOG = logging.getLogger(__name__)
 
-_SLICE = 0.01  # seconds of writing before other tasks get a turn
+_SLICE = 0.005  # seconds of writing before other tasks get a turn
 _WAL = 4 * 1024 * 1024  # bytes of write-ahead log that call for a checkpoint
 
 _Result = TypeVar("_Result")
