@@ -18,6 +18,8 @@ from .stores.base import Store
 
 MAX_EMAIL = 254  # characters, as many as SMTP can carry (RFC 3696, erratum 1690)
 
+WRONG_PASSWORD = "Wrong password"  # to who is logged in, and so known to have the account
+
 _COLLECTION = "_users"
 # WHATWG HTML, "valid e-mail address"
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
@@ -66,16 +68,17 @@ class Users:
             raise _existing() from exc
         return _user(record)
 
-    async def verify(self, email: object, password: object) -> User:
+    async def verify(self, email: object, password: object, wrong: str | None = None) -> User:
         """The user of that e-mail address and password.
 
-        Raises BadLogin otherwise: the same after the same time, whatever is wrong or missing.
+        Raises BadLogin otherwise, with the message `wrong` where one is given: the same after the
+        same time, whatever is wrong or missing.
         """
         address = normalise(email)
         record = await self._record(address) if address else None
         right = await self._passwords.verify(record["password"] if record else None, password)
         if not record or not right:
-            raise BadLogin
+            raise BadLogin(wrong)
         return _user(record)
 
     async def is_current(self, user: User) -> bool:
@@ -86,26 +89,21 @@ class Users:
         """
         return await self.find(user.email) == user
 
-    async def change_password(self, email: str, current: object, new: object) -> None:
-        """Give the account another password.
+    async def change_password(self, user: User, new: object) -> None:
+        """Give an account another password; `user` comes from `verify`.
 
-        Raises Invalid for a weak new one, BadLogin when `current` is not the account's password
-        (also when another call changed it first).
+        Raises Invalid for a weak one, BadLogin when another call changed it since.
         """
         chosen = passwords.check(new, "new")
-        record = await self._record(email)
-        verified = record["password"] if record else None
-        if not await self._passwords.verify(verified, current):
-            raise BadLogin("Wrong password")
         replacement = {"password": await self._passwords.hash(chosen), "updatedAt": documents.now()}
 
         def edit(stored: Document) -> Document:
-            if stored["password"] != verified:
-                raise BadLogin("Wrong password")
+            if stored["password"] != user.password_hash:
+                raise BadLogin(WRONG_PASSWORD)
             return {**stored, **replacement}
 
-        if not await self._store.change(_COLLECTION, email, edit):
-            raise BadLogin("Wrong password")
+        if not await self._store.change(_COLLECTION, user.email, edit):
+            raise BadLogin(WRONG_PASSWORD)
 
     async def find(self, email: str) -> User | None:
         """The account of that e-mail address; None when there is none."""

@@ -244,18 +244,18 @@ async def test_wrong_logins_take_the_same_time(store: Store) -> None:
     spent: list[list[float]] = [[] for _ in cases]
     for _ in range(25):
         for case, times in zip(cases, spent, strict=True):
-            began = time.perf_counter()
+            began = time.process_time()  # of all threads, and of nobody else's load
             with pytest.raises(BadLogin):
                 await accounts.verify(*case)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
     passwords.close()
-    fastest = [min(times) for times in spent]  # the others say more of the machine's load
+    fastest = [min(times) for times in spent]
     assert max(fastest) < 2 * min(fastest)
 
 
 async def test_password_is_changed(accounts: Users) -> None:
     user = await accounts.register(ANN, SECRET)
-    await accounts.change_password(ANN, SECRET, "battery staple")
+    await accounts.change_password(user, "battery staple")
     changed = await accounts.verify(ANN, "battery staple")
     assert changed == replace(user, password_hash=changed.password_hash)
     assert await accounts.is_current(changed)
@@ -269,39 +269,40 @@ async def test_change_within_the_same_millisecond_counts(
     monkeypatch.setattr(documents, "now", lambda: "2026-01-31T08:09:10.123Z")
     user = await accounts.register(ANN, SECRET)
     assert await accounts.is_current(user)
-    await accounts.change_password(ANN, SECRET, SECRET)
+    await accounts.change_password(user, SECRET)
     assert not await accounts.is_current(user)
 
 
 @pytest.mark.parametrize(
-    "email, current, new, code, fields",
-    [
-        (ANN, "wrong horse", "battery staple", "bad_login", None),
-        (ANN, None, "battery staple", "bad_login", None),
-        ("bob@example.org", SECRET, "battery staple", "bad_login", None),
-        (ANN, SECRET, "short", "weak_password", {"new": "must have at least 8 characters"}),
-        (ANN, SECRET, None, "weak_password", {"new": "must be a string"}),
-    ],
-    ids=["wrong", "missing", "unknown", "weak", "none"],
+    ("new", "why"),
+    [("short", "must have at least 8 characters"), (None, "must be a string")],
+    ids=["weak", "none"],
 )
-async def test_change_of_password_is_refused(
-    accounts: Users,
-    email: str,
-    current: object,
-    new: object,
-    code: str,
-    fields: dict[str, str] | None,
-) -> None:
+async def test_weak_new_password_is_refused(accounts: Users, new: object, why: str) -> None:
     user = await accounts.register(ANN, SECRET)
-    with pytest.raises((BadLogin, Invalid)) as caught:
-        await accounts.change_password(email, current, new)
-    assert (caught.value.code, caught.value.fields) == (code, fields)
+    with pytest.raises(Invalid) as caught:
+        await accounts.change_password(user, new)
+    assert (caught.value.code, caught.value.fields) == ("weak_password", {"new": why})
     assert await accounts.verify(ANN, SECRET) == user
 
 
-async def test_one_of_many_changes_of_password_wins(accounts: Users) -> None:
+async def test_password_of_nobody_is_not_changed(accounts: Users) -> None:
+    user = await accounts.register(ANN, SECRET)
+    with pytest.raises(BadLogin, match="Wrong password"):
+        await accounts.change_password(replace(user, email="bob@example.org"), "battery staple")
+    assert await accounts.find("bob@example.org") is None
+
+
+async def test_wrong_password_is_called_so_when_asked(accounts: Users) -> None:
     await accounts.register(ANN, SECRET)
-    tries = [accounts.change_password(ANN, SECRET, f"battery staple {n}") for n in range(5)]
+    for password in ("wrong horse", None):
+        with pytest.raises(BadLogin, match=r"^Wrong password$"):
+            await accounts.verify(ANN, password, "Wrong password")
+
+
+async def test_one_of_many_changes_of_password_wins(accounts: Users) -> None:
+    user = await accounts.register(ANN, SECRET)
+    tries = [accounts.change_password(user, f"battery staple {n}") for n in range(5)]
     results = await asyncio.gather(*tries, return_exceptions=True)
     assert [type(result) for result in results].count(BadLogin) == 4
     assert await accounts.verify(ANN, f"battery staple {results.index(None)}")

@@ -7,6 +7,7 @@ from sanic import Blueprint, HTTPResponse, json
 from ..errors import BadLogin, Forbidden, Invalid
 from ..router import API, mount
 from ..sessions import Session
+from ..users import WRONG_PASSWORD
 from .guards import drop_session_cookie, guarded, set_session_cookie
 from .request import Request, read_object
 
@@ -79,7 +80,9 @@ async def change_password(request: Request) -> HTTPResponse:
     body = await read_object(request)
     backpack = request.backpack
     with backpack.throttle.logging_in(session.email, request.client_address):
-        await backpack.users.change_password(session.email, body.get("current"), body.get("new"))
+        user = await backpack.users.verify(session.email, body.get("current"), WRONG_PASSWORD)
+    # Not under the brake: what is changed already must not be answered by "too many attempts".
+    await backpack.users.change_password(user, body.get("new"))
     await backpack.sessions.end_user(session.user_id, keep=session.digest)
     return json({"message": "OK"})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -104,6 +106,35 @@ def test_password_changes_once(app: App, pool: ThreadPoolExecutor) -> None:
 
     assert sorted(outcomes) == [200, 401, 401, 401, 401, 401]
     assert app.backpack.login(user.email, f"another password {outcomes.index(200)}").id == user.id
+
+
+def test_password_change_is_whole_beside_guesses(
+    app: App, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = app.backpack.register()
+    other = app.backpack.login(user.email)
+    store = app.backpack._backpack.store
+    change, changed, go_on = store.change, threading.Event(), threading.Event()
+
+    async def hold(collection: str, record_id: str, edit: Any) -> Any:
+        done = await change(collection, record_id, edit)
+        if collection == "_users":
+            changed.set()
+            await asyncio.to_thread(go_on.wait)
+        return done
+
+    monkeypatch.setattr(store, "change", hold)
+    body = {"current": PASSWORD, "new": "another password"}
+    changing = pool.submit(user.client.put, "/me/password", json=body)
+    assert changed.wait(30)
+    for n in range(10):  # as many as make everybody wait
+        guess = {"email": user.email, "password": f"wrong password {n}"}
+        assert app.ask("POST /login", guess, actor="guest").status_code == 401
+    go_on.set()
+
+    assert changing.result().status_code == 200
+    assert user.client.get("/me").status_code == 200
+    assert other.client.get("/me").status_code == 403
 
 
 def test_old_password_leaves_no_session(app: App, pool: ThreadPoolExecutor) -> None:
