@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -104,7 +105,7 @@ def _perform(options: argparse.Namespace, command: str, **arguments: Any) -> Any
 
     if command == "create":
         folder.prepare(options.data)
-    elif not options.data.is_dir():
+    elif not folder.exists(options.data):
         raise Invalid(
             f"There is no data folder {options.data}: backpack dev makes one, "
             "or name another with --data"
@@ -281,6 +282,10 @@ def _site(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not name or not equals or not folder:
         raise argparse.ArgumentTypeError(f"{text!r} must be NAME=DIR, such as shop=./dist")
-    if not Path(folder).is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {folder}")
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError as exc:
+        raise argparse.ArgumentTypeError(f"there is no folder {folder}") from exc
+    except OSError as exc:
+        raise argparse.ArgumentTypeError(f"cannot read {folder}: {exc.strerror}") from exc
     return name, Path(folder).resolve()

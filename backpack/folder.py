@@ -68,6 +68,12 @@ def prepare(folder: Path) -> None:
             (folder / ".gitignore").write_text("*\n", "utf-8")
 
 
+def exists(folder: Path) -> bool:
+    """Whether there is such a folder; raises Invalid where that cannot be seen."""
+    with explained(folder):
+        return folder.is_dir()
+
+
 def try_lock(folder: Path) -> Lock | None:
     """The lock of a prepared folder; None while another process holds it. Raises Invalid."""
     with explained(folder):

@@ -276,6 +276,14 @@ def test_missing_folder_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folder_that_cannot_be_looked_at_is_told(tmp_path: Path, backpack: Run) -> None:
+    data = tmp_path / ("x" * 300)
+
+    assert backpack("list", "--data", data) == Ended(
+        2, "", f"backpack: Cannot use {data} as the data folder: File name too long\n"
+    )
+
+
 def test_foreign_folder_is_left_alone(tmp_path: Path, backpack: Run) -> None:
     (tmp_path / "letter.txt").write_text("Dear Ada", "utf-8")
 
@@ -322,6 +330,10 @@ def test_socket_left_by_a_dead_sandbox_is_no_hindrance(tmp_path: Path, backpack:
         pytest.param(("dev", "--domain", "A_b"), "backpack dev: argument --domain: 'A_b' is no"),
         pytest.param(("dev", "--site", "shop"), "backpack dev: argument --site: 'shop' must be"),
         pytest.param(("dev", "--site", "a=/nowhere"), "backpack dev: argument --site: there is no"),
+        pytest.param(
+            ("dev", "--site", "a=/dev/null"),
+            "backpack dev: argument --site: cannot read /dev/null: Not a directory",
+        ),
         pytest.param(("dev", "--memory", "--data", "x"), "backpack dev: argument --data: not allo"),
     ],
 )

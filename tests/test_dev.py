@@ -162,6 +162,18 @@ def test_site_is_served_as_it_is_now(tmp_path: Path) -> None:
     assert first.headers["cache-control"] == "no-store"
 
 
+def test_site_file_that_cannot_be_read_is_not_there(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "odd.bin").symlink_to("/proc/self/mem")  # is a file, but fails when it is read
+
+    with Sandbox(tmp_path, "--backpack", "shop", "--site", "shop=site") as sandbox:
+        answer = sandbox.get("shop", "/odd.bin")
+        ended = sandbox.stop()
+
+    assert (answer.status_code, answer.json()["code"], ended.err) == (404, "not_found", "")
+
+
 def test_site_needs_its_backpack(tmp_path: Path) -> None:
     assert dev(tmp_path, "--port", "0", "--site", "shop=.") == refused(
         "--site shop: there is no backpack 'shop'; there are: my-app. "

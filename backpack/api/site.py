@@ -9,7 +9,7 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse, json
 from sanic.response import file
 
-from ..errors import BackpackError, WrongMethod
+from ..errors import BackpackError, NotFound, WrongMethod
 from ..pages import WELCOME, render_welcome
 from ..router import ELSEWHERE, SITE, mount
 from ..sites import find_file
@@ -43,4 +43,7 @@ async def page(request: Request, tenant: Tenant, refusal: BackpackError, **_: An
 
 async def _send(path: Path) -> HTTPResponse:
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-    return await file(path, headers=headers)
+    try:
+        return await file(path, headers=headers)
+    except OSError as exc:  # it may not be read, or a build has just taken it away
+        raise NotFound(f"There is no file {path.name}") from exc
