@@ -116,9 +116,9 @@ async function refresh() {
 
 /** The first visit finds no collection, and makes it. */
 async function readNotes() {
-  const code = `await db.getCollection("${COLLECTION}", { sort: "-createdAt", limit: ${SHOWN}, count: true })`;
+  const code = `await db.getCollection("${COLLECTION}", { sort: "-_id", limit: ${SHOWN}, count: true })`;
   /** @returns {Promise<import("../../sdk/index.js").Counted<Note>>} */
-  const read = () => sdk.db.getCollection(COLLECTION, { sort: "-createdAt", limit: SHOWN, count: true });
+  const read = () => sdk.db.getCollection(COLLECTION, { sort: "-_id", limit: SHOWN, count: true });
   try {
     return await shown(code, read, { 404: "no such collection yet" });
   } catch (error) {
