@@ -33,6 +33,8 @@ T = TypeVar("T")
 Seed = Mapping[str, Any] | str | Path
 PASSWORD = "correct horse battery"
 
+_PATIENCE = 60.0  # seconds; a machine that runs test suites may be a busy one
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
@@ -81,7 +83,7 @@ class TestBackpack:
 
         headers = {"authorization": f"key {self.api_key}", **headers}
         # Without TLS: to load the certificates of a client that speaks http only takes 45 ms.
-        client = httpx.Client(base_url=self.url, headers=headers, verify=False)
+        client = httpx.Client(base_url=self.url, headers=headers, verify=False, timeout=_PATIENCE)
         self._clients.append(client)
         return client
 
@@ -165,14 +167,14 @@ class BackpackServer:
         started: Future[None] = Future()
         self._started = started
         self._thread.start()
-        started.result(timeout=30)
+        started.result(timeout=_PATIENCE)
         return self
 
     def stop(self) -> None:
         """End open requests, then the thread."""
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join(timeout=30)
+            self._thread.join(timeout=_PATIENCE)
 
     def _run(self) -> None:
         try:
@@ -206,7 +208,7 @@ class BackpackServer:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the server's event loop and return what it does."""
         assert self._loop is not None, "the server is not started"
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=_PATIENCE)
 
     def host_url(self, label: str) -> str:
         """The URL of `label`'s host, such as `admin` or `my-app-be`."""

@@ -93,7 +93,7 @@ class App:
         self.backpack = backpack
         self.wire_faults = wire_faults
         self.host = backpack.backend.removeprefix("http://")
-        self._http = httpx.Client(headers={"host": self.host}, verify=False)
+        self._http = httpx.Client(headers={"host": self.host}, verify=False, timeout=30.0)
         self._address = f"http://127.0.0.1:{port}"
         self._users: dict[str, tuple[str, str]] = {}
 

@@ -15,8 +15,7 @@ import httpx
 
 import backpack
 
-_START = 30.0  # seconds until a sandbox is ready
-_STOP = 30.0  # seconds until it has ended
+_PATIENCE = 30.0  # seconds until an answer, and until a stopped sandbox has ended
 
 
 @dataclass(frozen=True)
@@ -78,18 +77,19 @@ class Sandbox:
     def get(self, host: str, path: str = "/") -> httpx.Response:
         """What `host`, such as `admin` or `my-app-be`, answers to a GET."""
         url = f"http://127.0.0.1:{self.ready['port']}{path}"
-        return httpx.get(url, headers={"host": f"{host}.{self.ready['domain']}"})
+        headers = {"host": f"{host}.{self.ready['domain']}"}
+        return httpx.get(url, headers=headers, timeout=_PATIENCE)
 
     def client(self, name: str = "my-app", **headers: str) -> httpx.Client:
         """A client of a backpack, with its API key."""
         described = self[name]
         headers = {"authorization": f"key {described['api_key']}", **headers}
-        return httpx.Client(base_url=described["connect"], headers=headers)
+        return httpx.Client(base_url=described["connect"], headers=headers, timeout=_PATIENCE)
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> Ended:
         """Send a signal and wait for the end."""
         self.process.send_signal(by)
-        out, err = self.process.communicate(timeout=_STOP)
+        out, err = self.process.communicate(timeout=_PATIENCE)
         return Ended(self.process.returncode, out, err)
 
     def __enter__(self) -> Sandbox:

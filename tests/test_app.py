@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from backpack.app import create_app
+from backpack.app import App, create_app
 from backpack.homes import Memory
 from backpack.server import Server
 from backpack.settings import Settings
@@ -30,14 +30,23 @@ async def backpack(tenants: Tenants) -> Backpack:
 
 
 @pytest.fixture
-async def hasty(tenants: Tenants) -> AsyncIterator[Server]:
-    """A server that gives up after a fifth of a second."""
-    app = create_app(tenants)
-    app.config.update({"REQUEST_TIMEOUT": 0.2, "RESPONSE_TIMEOUT": 0.2})
+async def app(tenants: Tenants) -> App:
+    return create_app(tenants)
+
+
+@pytest.fixture
+async def server(app: App) -> AsyncIterator[Server]:
     server = Server(app)
     await server.start("127.0.0.1", 0)
     yield server
     await server.stop()
+
+
+@pytest.fixture
+async def hasty(app: App, server: Server) -> Server:
+    """A server that gives up after a fifth of a second."""
+    app.config.update({"REQUEST_TIMEOUT": 0.2, "RESPONSE_TIMEOUT": 0.2})
+    return server
 
 
 async def converse(server: Server, sent: bytes) -> tuple[bytes, dict[str, str]]:
@@ -69,14 +78,14 @@ async def test_slow_request_gets_408(
 
 
 async def test_overload_is_logged_in_one_line(
-    hasty: Server, tenants: Tenants, backpack: Backpack, caplog: pytest.LogCaptureFixture
+    server: Server, tenants: Tenants, backpack: Backpack, caplog: pytest.LogCaptureFixture
 ) -> None:
     tenant = tenants.get(backpack.name)
     assert tenant is not None
     await tenant.close()
 
     status, body = await converse(
-        hasty, b"GET /me HTTP/1.1\r\nhost: shop-be.bkpk.localhost\r\nconnection: close\r\n\r\n"
+        server, b"GET /me HTTP/1.1\r\nhost: shop-be.bkpk.localhost\r\nconnection: close\r\n\r\n"
     )
 
     assert (status, body["code"]) == (b"HTTP/1.1 503 Service Unavailable", "unavailable")

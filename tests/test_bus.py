@@ -408,10 +408,11 @@ class TestRedisBus(RedisBusContract):
     async def test_close_is_prompt_at_any_moment(self, redis: Redis, stream: str) -> None:
         for turns in range(40):
             bus = RedisBus(redis, stream)
+            bus._BLOCK = 4.0
             await bus.open()
             for _ in range(turns):
                 await asyncio.sleep(0)
-            async with asyncio.timeout(0.9):  # a read takes a second
+            async with asyncio.timeout(3.5):  # less than a read takes
                 await bus.close()
 
     async def test_message_whose_answer_is_lost_is_sent_once(
@@ -549,7 +550,7 @@ async def test_bus_follows_redis_whose_clock_went_back(own_redis: OwnRedis) -> N
 @pytest.mark.parametrize("own_redis", ["forgetful"], indirect=True)
 async def test_silent_redis_is_given_up(own_redis: OwnRedis) -> None:
     async with redis_client(own_redis.url) as redis:
-        bus = RedisBus(redis, "s", timeout=0.2)
+        bus = RedisBus(redis, "s", timeout=1.0)
         await bus.open()
         heard = Heard(bus)
         own_redis.process.send_signal(signal.SIGSTOP)

@@ -39,7 +39,7 @@ def run_all(environment: str) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert ended.returncode == 0, f"{shlex.join(command)}\n{ended.stdout}"

@@ -46,7 +46,7 @@ def run(command: list[str], folder: Path) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     return ended.returncode, ended.stdout
@@ -96,8 +96,11 @@ def test_page_is_signed_in_a_browser(page_url: str) -> None:
     need(chromium, "needs a browser: apt-get install chromium")
     from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # ms
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"], timeout=60_000
+        )
         page = browser.new_page()
         page.goto(page_url)
         page.get_by_label("E-mail address").fill("ada@example.org")

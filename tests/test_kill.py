@@ -6,59 +6,23 @@ import itertools
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.sandboxes import Sandbox
+
 ROUNDS = 10
 WRITERS = 16
 
 
-class Sandbox:
-    """A real `python -m backpack dev` on a data folder."""
-
-    def __init__(self, folder: Path) -> None:
-        ready = folder / "ready.json"
-        ready.unlink(missing_ok=True)
-        command = ["-m", "backpack", "dev", "--port", "0", "--ready-file", str(ready)]
-        self.process = subprocess.Popen(
-            [sys.executable, *command, "--data", str(folder / "data")],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        assert any("Backpack is ready" in line for line in self.process.stdout)
-        (self.backpack,) = json.loads(ready.read_text())["backpacks"]
-
-    def client(self, token: str = "") -> httpx.Client:
-        headers = {"authorization": f"key {self.backpack['api_key']}"}
-        if token:
-            headers["x-backpack-session"] = token
-        return httpx.Client(base_url=self.backpack["connect"], headers=headers)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def stop(self) -> int:
-        self.process.terminate()
-        code = self.process.wait(timeout=20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
-
-
 def write_until_killed(
-    sandbox: Sandbox, token: str, kept: dict[str, Any], started: threading.Barrier
+    sandbox: Sandbox, session: dict[str, str], kept: dict[str, Any], started: threading.Barrier
 ) -> None:
     """Create, merge and delete, and note in `kept` what has been answered; None for deleted."""
-    with sandbox.client(token) as client:
+    with sandbox.client(**session) as client:
         started.wait()
         try:
             for n in itertools.count():
@@ -91,19 +55,20 @@ def check_kept(client: httpx.Client, kept: dict[str, Any]) -> None:
 
 
 def test_answered_writes_survive_kill(tmp_path: Path) -> None:
-    sandbox = Sandbox(tmp_path)
+    sandbox = Sandbox(tmp_path, "--data", "data")
     account = {"email": "ada@example.com", "password": "correct horse battery"}
     with sandbox.client() as guest:
         guest.post("/register", json=account).raise_for_status()
         token = guest.post("/login", json={**account, "token": True}).json()["token"]
-    with sandbox.client(token) as client:
+    session = {"x-backpack-session": token}
+    with sandbox.client(**session) as client:
         client.post("/collections", json={"collectionName": "notes"}).raise_for_status()
     kept: dict[str, Any] = {}
 
     for _ in range(ROUNDS):
         started = threading.Barrier(WRITERS + 1)
         writers = [
-            threading.Thread(target=write_until_killed, args=(sandbox, token, kept, started))
+            threading.Thread(target=write_until_killed, args=(sandbox, session, kept, started))
             for _ in range(WRITERS)
         ]
         for writer in writers:
@@ -112,15 +77,15 @@ def test_answered_writes_survive_kill(tmp_path: Path) -> None:
         written = len(kept)
         while len(kept) < written + 200:  # the writers are in full swing
             writers[0].join(0.01)
-        sandbox.kill()
+        sandbox.stop(signal.SIGKILL)
         for writer in writers:
             writer.join()
-        sandbox = Sandbox(tmp_path)
-        with sandbox.client(token) as client:
+        sandbox = Sandbox(tmp_path, "--data", "data")
+        with sandbox.client(**session) as client:
             assert client.get("/me").json()["email"] == "ada@example.com"
             check_kept(client, kept)
 
-    assert sandbox.stop() == 0
+    assert sandbox.stop().code == 0
     for file in tmp_path.rglob("*.sqlite3"):
         with sqlite3.connect(file) as database:
             assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)

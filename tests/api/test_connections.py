@@ -17,7 +17,7 @@ STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
 
 def connect(app: App) -> socket.socket:
     port = int(app.host.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
 def converse(app: App, *parts: bytes) -> bytes:

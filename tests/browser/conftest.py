@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
 _STOP = 20.0  # seconds the sandbox has to end by itself
+_PATIENCE = 60_000  # ms until what a page should show counts as missing
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -60,10 +61,13 @@ async def browser() -> AsyncIterator[Browser]:
     need(find_spec("playwright"), "needs Playwright: pip install playwright")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     need(chromium, "needs a browser: apt-get install chromium")
-    from playwright.async_api import async_playwright
+    from playwright.async_api import async_playwright, expect
 
+    expect.set_options(timeout=_PATIENCE)
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        launched = await playwright.chromium.launch(
+            executable_path=chromium, args=_FLAGS, timeout=_PATIENCE
+        )
         yield launched
         await launched.close()
 

@@ -27,10 +27,10 @@ new_id = Ids()
 MANY = 4_000
 TEXT = "the quick brown fox jumps over the lazy dog " * 100
 
-# Matched document by document, and all in one statement.
+# Matched document by document, and all in one statement: each takes more than half a second.
 SLOW = {
-    "matched": {"$or": [{"text": {"$regex": f"(x|y|z)+{n}$"}} for n in range(40)]},
-    "sql": {"$or": [{f"text.{n}.a.b.c": {"$lt": 0}} for n in range(12)]},
+    "matched": {"$or": [{"text": {"$regex": f"(x|y|z)+{n}$"}} for n in range(99)]},
+    "sql": {"$or": [{f"text.{n}.a.b.c": {"$lt": 0}} for n in range(99)]},
 }
 
 
@@ -411,11 +411,9 @@ async def test_scan_sees_what_was_written(store: DurableStore) -> None:
 
 @pytest.mark.parametrize("filter", SLOW.values(), ids=SLOW)
 async def test_slow_query_ends_at_its_deadline(crowded: Path, filter: Document) -> None:
-    store = DurableStore(crowded, deadline=0.02)
+    store = DurableStore(crowded, deadline=0.2)
     await store.open()
-    with pytest.raises(
-        TooSlow, match=r"longer than 0\.02 s: narrow its filter, .* limit and after"
-    ):
+    with pytest.raises(TooSlow, match=r"longer than 0\.2 s: narrow its filter, .* limit and after"):
         await store.count("cars", parse_filter(filter))
     assert await store.count("cars", EVERYTHING) == MANY
     await store.close()
@@ -423,18 +421,18 @@ async def test_slow_query_ends_at_its_deadline(crowded: Path, filter: Document) 
 
 @pytest.mark.parametrize("filter", SLOW.values(), ids=SLOW)
 async def test_slow_query_ends_in_memory(filter: Document) -> None:
-    store = DurableStore(None, deadline=0.01)
+    store = DurableStore(None, deadline=0.05)
     await store.open()
     for _ in range(4):
         await store.insert("cars", [{"_id": new_id(), "text": TEXT} for _ in range(500)])
-    with pytest.raises(TooSlow, match=r"longer than 0\.01 s"):
+    with pytest.raises(TooSlow, match=r"longer than 0\.05 s"):
         await store.count("cars", parse_filter(filter))
     assert await store.count("cars", EVERYTHING) == 2_000
     await store.close()
 
 
 async def test_query_behind_slow_ones_is_told(crowded: Path) -> None:
-    store = DurableStore(crowded, deadline=0.05)
+    store = DurableStore(crowded, deadline=0.2)
     await store.open()
     scans = [store.count("cars", parse_filter(SLOW["matched"])) for _ in range(3)]
     answers = await asyncio.gather(*scans, return_exceptions=True)
@@ -451,7 +449,7 @@ async def test_cancelled_scan_makes_room(crowded: Path) -> None:
     await asyncio.sleep(0)
     for scan in scans:
         scan.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):  # one of them would take longer to its deadline
         assert await store.count("cars", EVERYTHING) == MANY
     await store.close()
 
