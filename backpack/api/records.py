@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sanic import Blueprint, HTTPResponse, json
 
+from ..errors import BadRequest
 from ..queries import parse_url
 from ..router import API, mount
 from .answers import EncodedJson
@@ -34,8 +35,13 @@ async def create_collection(request: Request) -> HTTPResponse:
 @records.get("/<collection:str>", ignore_body=True, unquote=True)
 @guarded
 async def find_records(request: Request, collection: str) -> HTTPResponse:
-    query = parse_url(request.query_string)
-    page = await request.backpack.records.find(collection, query, request.user)
+    service = request.backpack.records
+    try:
+        query = parse_url(request.query_string)
+    except BadRequest:  # who is not admitted hears that first
+        await service.admit("list", collection, request.user)
+        raise
+    page = await service.find(collection, query, request.user)
     response = EncodedJson(b"[" + b",".join(page.records) + b"]")
     if page.total is not None:
         response.headers["x-total-count"] = str(page.total)

@@ -42,6 +42,17 @@ def test_guest_gets_403_before_body(app: App, call: str) -> None:
     assert (answer.status_code, answer.json()) == (403, LOGIN)
 
 
+@pytest.mark.parametrize("query", ["filter={broken", 'filter={"$where":1}', "nope=1", "limit=%ff"])
+def test_bad_query_is_the_last_to_be_refused(app: App, query: str) -> None:
+    call = f"GET /cars?{query}"
+    early = [app.ask(call, actor=actor).status_code for actor in ("nokey", "guest", "user")]
+    app.make("cars")
+
+    assert early == [401, 403, 404]
+    assert app.ask(call, actor="guest").status_code == 403
+    assert app.ask(call).status_code in (400, 422)
+
+
 @pytest.mark.parametrize("call", UNKNOWN)
 @pytest.mark.parametrize("actor", ["guest", "user"])
 def test_unknown_route_gets_404(app: App, call: str, actor: str) -> None:
