@@ -94,6 +94,11 @@ class Config:
     previous_until: float = 0.0
     rules: Rules = rules.NO_RULES
 
+    @property
+    def has_previous_key(self) -> bool:
+        """Whether the key before works too."""
+        return self.previous_key is not None and self.previous_until > time.time()
+
     @classmethod
     def from_document(cls, document: Document) -> Config:
         return cls(
@@ -222,7 +227,7 @@ class Backpack:
         is_previous = hmac.compare_digest(given, (self.config.previous_key or "").encode())
         if hmac.compare_digest(given, self.config.api_key.encode()):
             return True
-        return is_previous and self.config.previous_until > time.time()
+        return is_previous and self.config.has_previous_key
 
     def allows_origin(self, origin: str, frontend: str) -> bool:
         """Whether a page of `origin` may use this backend with credentials.

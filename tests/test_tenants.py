@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backpack.drivers.local import LocalDriver
 from backpack.errors import Conflict, Invalid, NotFound, Unavailable
 from backpack.homes import Folder, Memory
 from backpack.settings import Settings
@@ -157,6 +158,21 @@ async def test_rotated_key_works_on_for_a_day(tenants: Tenants) -> None:
         False,
         True,
     ]
+
+
+async def test_rotated_key_is_over_after_its_time(
+    tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backpack.tenants.KEY_OVERLAP", 0)
+    backpack = await tenants.create("shop", "first-key")
+    second = await backpack.rotate_key()
+
+    assert [backpack.accepts_key(f"key {key}") for key in ("first-key", second)] == [False, True]
+    assert await LocalDriver(tenants).key("shop") == {
+        "name": "shop",
+        "api_key": second,
+        "previous_until": None,
+    }
 
 
 @pytest.mark.parametrize("authorization", ["", "key", "key ", "key \udcff", "key None", "\udcff"])

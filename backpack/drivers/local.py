@@ -110,6 +110,6 @@ COMMANDS = ("create", "delete", "key", "list", "rotate_key", "rules", "set_rules
 def _describe_key(backpack: Backpack) -> dict[str, str | None]:
     config = backpack.config
     until = None
-    if config.previous_key is not None:
+    if config.has_previous_key:
         until = datetime.fromtimestamp(config.previous_until, UTC).isoformat(timespec="seconds")
     return {"name": backpack.name, "api_key": config.api_key, "previous_until": until}
