@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.deployments import app, deployment
 from tests.services import mongo_url, redis_url
+
+# No test fails because the machine is busy, nor by an example that the last run did not have.
+settings.register_profile(
+    "backpack", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("backpack")
 
 __all__ = ["app", "deployment", "mongo_url", "redis_url"]
 

@@ -220,7 +220,7 @@ _PIECES = [
 ]
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500)
 @given(
     st.lists(st.sampled_from(_PIECES), min_size=1, max_size=6).map("".join),
     st.sets(st.sampled_from("ims")).map(sorted).map("".join),

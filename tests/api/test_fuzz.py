@@ -16,8 +16,6 @@ from tests.deployments import App
 
 RUN = settings(
     max_examples=400,
-    deadline=None,
-    derandomize=True,  # a change is not to fail by what it did not change
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
