@@ -149,7 +149,9 @@ class TooSlow(BackpackError):
 class NoSpace(BackpackError):
     status = 507
     code = "no_space"
-    message = "The server has no space left"
+    message = (
+        "The server's disk is full: nothing was changed; free some space there, then try again"
+    )
 
 
 def body(exc: BackpackError) -> dict[str, Any]:

@@ -18,8 +18,11 @@ class Folder:
     """Each backpack is a folder `backpacks/NAME` with one SQLite file in it."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
+        from .stores.handles import Handles
+
         self._path = path / "backpacks"
         self._settings = settings
+        self._handles = Handles(settings.open_databases)
         for gone in self._path.glob(".deleted-*"):
             shutil.rmtree(gone)
 
@@ -40,6 +43,8 @@ class Folder:
             folder / "documents.sqlite3",
             max_document=self._settings.max_document,
             deadline=self._settings.query_deadline,
+            synchronous=self._settings.synchronous,
+            handles=self._handles,
         )
         await store.open()
         return Parts(store, DocumentSessions(store), LocalBus())

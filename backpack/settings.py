@@ -20,6 +20,8 @@ class Settings:
     max_batch: int = 1_000  # documents in one create, BACKPACK_MAX_BATCH
     max_collections: int = 1_000  # collections of a backpack, BACKPACK_MAX_COLLECTIONS
     query_deadline: float = 5.0  # seconds a query may take, BACKPACK_QUERY_DEADLINE
+    synchronous: str = "normal"  # or "full": commits survive a power cut, BACKPACK_SYNCHRONOUS
+    open_databases: int = 100  # SQLite files that stay open, BACKPACK_OPEN_DATABASES
     session_ttl: int = 2_592_000  # seconds without use until a session ends, BACKPACK_SESSION_TTL
     registrations_per_hour: int = 20  # of one address, 0 for any, BACKPACK_REGISTRATIONS_PER_HOUR
     trusted_proxies: tuple[
@@ -28,6 +30,7 @@ class Settings:
     cheap_passwords: bool = False  # hashes in microseconds, for test suites only; has no variable
 
 
+_WORDS = {"synchronous": ("normal", "full")}
 _WITHOUT_VARIABLE = ("dev", "cheap_passwords")
 
 
@@ -42,6 +45,11 @@ def from_environment(environ: Mapping[str, str] | None = None, **given: Any) -> 
         variable = f"BACKPACK_{field.name.upper()}"
         if field.name not in _WITHOUT_VARIABLE and variable in environ:
             values[field.name] = _read(variable, environ[variable], type(field.default))
+            words = _WORDS.get(field.name)
+            if words and values[field.name] not in words:
+                raise Invalid(
+                    f"{variable} is {environ[variable]!r}, but must be {' or '.join(words)}"
+                )
     return Settings(**{**values, **given})
 
 

@@ -11,18 +11,20 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import Unavailable
-from .sqlite import connect, own_error
+from .sqlite import connect, disk_error
 
 _LOG = logging.getLogger(__name__)
 
 _SLICE = 0.005  # seconds of writing before other tasks get a turn
 _WAL = 4 * 1024 * 1024  # bytes of write-ahead log that call for a checkpoint
+_PAUSE = 0.5  # seconds until a checkpoint that failed is tried again
 
 _Result = TypeVar("_Result")
 Write = tuple[Callable[[], Any], asyncio.Future[Any]]
@@ -35,12 +37,16 @@ class Commits:
     result is handed out after the COMMIT. What it raises must have changed nothing; that reaches
     its own caller only. `undone` is called after a transaction was rolled back.
 
-    The write-ahead log of the file `path` is moved into it by a thread while writes wait: beside
-    steady writers it would grow without end.
+    The write-ahead log of the file `path` is moved into it by one of `threads` while writes wait:
+    beside steady writers it would grow without end.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path | None, undone: Callable[[], None]
+        self,
+        connection: sqlite3.Connection,
+        path: Path | None,
+        undone: Callable[[], None],
+        threads: Executor,
     ) -> None:
         self._connection = connection
         self._path = path
@@ -48,9 +54,11 @@ class Commits:
         self._waiting: list[Write] = []
         self._reading = False
         self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="backpack-checkpoint")
+        self._threads = threads
         self._checkpoint: asyncio.Future[bool] | None = None
         self._checkpoint_at = _WAL
+        self._again_at = 0.0
+        self._stuck = False
 
     def submit(self, write: Callable[[], _Result]) -> asyncio.Future[_Result]:
         """The future result of `write`; raises Unavailable after `close`."""
@@ -81,16 +89,35 @@ class Commits:
             if self._connection.in_transaction:  # an error of the disk may have ended it
                 self._connection.execute("COMMIT")
 
-    async def close(self) -> None:
-        """Commit what is waiting; no write may come after it."""
+    @property
+    def busy(self) -> bool:
+        """Whether writes wait, or the log is being moved."""
+        return bool(self._waiting or self._checkpoint)
+
+    @property
+    def has_log(self) -> bool:
+        """Whether there is a write-ahead log that can be moved, as far as the last try tells."""
+        return self._path is not None and not self._stuck and _wal_size(self._path) > 0
+
+    def empty_log(self) -> asyncio.Future[bool]:
+        """Begin to move the log into the file, which must not be busy; writes wait for the end."""
+        assert self._path is not None
+        self._end_read()
+        return self._start_checkpoint(self._path, _wal_size(self._path))
+
+    def stop(self) -> None:
+        """Take nothing more; nothing may be waiting."""
         self._closed = True
         self._end_read()
+
+    async def close(self) -> None:
+        """Commit what is waiting; no write may come after it."""
+        self.stop()
         while self._waiting or self._checkpoint:
             if self._checkpoint:
                 await asyncio.wait([self._checkpoint])
             else:
                 self._flush()
-        self._thread.shutdown(wait=False)
 
     def _flush(self) -> None:
         if self._checkpoint or not self._waiting:
@@ -103,8 +130,9 @@ class Commits:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
-        if self._path is not None:
-            self._start_checkpoint(self._path)
+        if self._path is not None and (size := _wal_size(self._path)) >= _WAL:
+            if size >= self._checkpoint_at or time.monotonic() > self._again_at:
+                self._start_checkpoint(self._path, size)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
 
@@ -123,10 +151,24 @@ class Commits:
         except sqlite3.Error as exc:
             self._roll_back()
             if len(batch) == 1:
-                return [(None, _caused(exc))]
-            # One of them may be too much for the disk where the others are not.
-            return [self._commit([write])[0] for write in batch]
+                return [(None, self._caused(exc))]
+            return self._commit_each(batch)
         return outcomes
+
+    def _commit_each(self, batch: Sequence[Write]) -> list[tuple[Any, Exception | None]]:
+        """As `_commit`, each by itself: one may be too much for the disk where others are not."""
+        until = time.monotonic() + _SLICE
+        outcomes: list[tuple[Any, Exception | None]] = []
+        for write in batch:
+            outcomes += self._commit([write])
+            if time.monotonic() > until:
+                break
+        return outcomes
+
+    def _caused(self, exc: sqlite3.Error) -> Exception:
+        failure = disk_error(exc, self._path)
+        failure.__cause__ = exc
+        return failure
 
     def _roll_back(self) -> None:
         try:
@@ -136,17 +178,18 @@ class Commits:
         except sqlite3.Error:
             _LOG.exception("A transaction could not be undone")
 
-    def _start_checkpoint(self, path: Path) -> None:
-        size = _wal_size(path)
-        if size < self._checkpoint_at:
-            return
+    def _start_checkpoint(self, path: Path, size: int) -> asyncio.Future[bool]:
         loop = asyncio.get_running_loop()
-        self._checkpoint = loop.run_in_executor(self._thread, _checkpoint, path)
+        work = partial(_checkpoint, path, tell=not self._stuck)
+        self._checkpoint = loop.run_in_executor(self._threads, work)
         self._checkpoint.add_done_callback(lambda done: self._end_checkpoint(size, done))
+        return self._checkpoint
 
     def _end_checkpoint(self, size: int, done: asyncio.Future[bool]) -> None:
-        # A reader's snapshot, or a full disk, holds it up: try again when the log has grown.
-        self._checkpoint_at = _WAL if not done.cancelled() and done.result() else size + _WAL
+        # A reader's snapshot, or a full disk, holds it up: try again later, or when it has grown.
+        self._stuck = done.cancelled() or not done.result()
+        self._checkpoint_at = size + _WAL if self._stuck else _WAL
+        self._again_at = time.monotonic() + _PAUSE
         self._checkpoint = None
         self._flush()
 
@@ -160,12 +203,6 @@ def _attempt(write: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return None, exc
 
 
-def _caused(exc: sqlite3.Error) -> Exception:
-    failure = own_error(exc)
-    failure.__cause__ = exc
-    return failure
-
-
 def _wal_size(path: Path) -> int:
     try:
         return os.stat(f"{path}-wal").st_size
@@ -173,12 +210,14 @@ def _wal_size(path: Path) -> int:
         return 0
 
 
-def _checkpoint(path: Path) -> bool:
-    """Move the whole write-ahead log into the file and empty it; False where that failed."""
+def _checkpoint(path: Path, *, tell: bool) -> bool:
+    """Move the whole write-ahead log into the file and empty it; False where that failed, and
+    with `tell` the log says why."""
     try:
         with closing(connect(path)) as connection:
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return not busy
-    except sqlite3.Error:
-        _LOG.warning("The write-ahead log could not be moved into %s", path, exc_info=True)
+    except sqlite3.Error as exc:
+        if tell:
+            _LOG.warning("The write-ahead log could not be moved into %s: %s", path, exc)
         return False

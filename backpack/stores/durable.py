@@ -6,7 +6,6 @@ do; scans of large collections run in a `Reader`. All writes go through `Commits
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,15 +16,16 @@ import orjson
 
 from .. import documents
 from ..documents import Document
-from ..errors import Conflict, TooSlow, Unavailable
+from ..errors import Conflict, TooSlow
 from ..queries import EVERYTHING, Filter, Query
 from . import scans
 from .base import INTERNAL, Changed
 from .catalogue import Catalogue, Table, at_snapshot
 from .commits import Commits
+from .handles import Handle, Handles
 from .reader import Reader
 from .scans import Deadline
-from .sqlite import connect, own_error
+from .sqlite import own_error
 
 _FEW = 1_000  # rows that may be looked through on the event loop's thread
 _BUDGET = 0.005  # seconds that this may take; rows can be large
@@ -40,54 +40,47 @@ class DurableStore:
     """One SQLite file, opened by this process alone; None keeps everything in memory.
 
     Its folder must be there. `max_document`: bytes of a document as JSON. `deadline`: seconds that
-    a query may take. A write that was answered survives the end of the process, not of the machine.
+    a query may take. A write that was answered survives the end of the process; with `synchronous`
+    "full" also that of the machine. Stores that share `handles` share a bound on open files.
     """
 
     def __init__(
-        self, path: Path | None, *, max_document: int = 1_048_576, deadline: float = 5.0
+        self,
+        path: Path | None,
+        *,
+        max_document: int = 1_048_576,
+        deadline: float = 5.0,
+        synchronous: str = "normal",
+        handles: Handles | None = None,
     ) -> None:
-        self._path = path
         self._max_document = max_document
         self._deadline = deadline
+        self._handle = Handle(path, handles or Handles(), synchronous)
+        self._reader = Reader(path, deadline) if path else None
+
+    # Each asks for the open file anew: another store may have needed its place since.
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._handle.use().connection
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._handle.use().catalogue
+
+    @property
+    def _commits(self) -> Commits:
+        return self._handle.use().commits
 
     async def open(self) -> None:
         """Raises Unavailable when there is no such folder, or the file cannot be used."""
-        try:
-            self._connection = connect(self._path)
-        except sqlite3.Error as exc:
-            raise Unavailable(f"Cannot open {self._path}: {exc}") from exc
-        try:
-            self._prepare()
-        except sqlite3.Error as exc:
-            self._connection.close()
-            raise Unavailable(
-                f"Cannot open {self._path}: {own_error(exc).message} ({exc})"
-            ) from exc
-        except Unavailable as exc:
-            self._connection.close()
-            raise Unavailable(f"Cannot open {self._path}: {exc.message}", code=exc.code) from exc
-
-    def _prepare(self) -> None:
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "wal_autocheckpoint=0",
-            # Debian's default overwrites what is deleted: 87 ms to drop 100,000 documents, not 16.
-            "secure_delete=FAST",
-        ):
-            self._connection.execute(f"PRAGMA {pragma}")
-        self._catalogue = Catalogue(self._connection)
-        self._catalogue.open()
-        self._commits = Commits(self._connection, self._path, self._catalogue.load)
-        self._reader = Reader(self._path, self._deadline) if self._path else None
+        self._handle.use()
 
     async def close(self) -> None:
-        """Finish queued writes and running scans, and leave the file alone, without a log."""
-        await self._commits.close()
+        """Finish running scans and queued writes, and leave the file alone, without a log."""
         if self._reader is not None:
             await self._reader.close()
-        # The last connection that closes moves the log: up to 20 ms of disk.
-        await asyncio.to_thread(self._connection.close)
+        await self._handle.close()
 
     async def collections(self) -> list[str]:
         return self._catalogue.listed()

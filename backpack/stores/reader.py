@@ -33,9 +33,11 @@ class Reader:
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
         self._running: Deadline | None = None
+        self._used = False
 
     async def run(self, scan: Callable[[sqlite3.Connection, Deadline], _Result]) -> _Result:
         """What `scan` returns; raises TooSlow, or Unavailable when its turn came too late."""
+        self._used = True
         deadline = Deadline(self._seconds, _PAUSE)
         loop = asyncio.get_running_loop()
         scanned = self._thread.submit(self._scan, scan, deadline)
@@ -48,6 +50,8 @@ class Reader:
 
     async def close(self) -> None:
         """Let scans end, each by its deadline, and let go of the file."""
+        if not self._used:  # a thread would be started to do nothing
+            return
         await asyncio.wrap_future(self._thread.submit(self._disconnect))
         self._thread.shutdown(wait=False)
 

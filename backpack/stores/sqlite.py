@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 from ..errors import BackpackError, NoSpace, TooSlow, Unavailable
+
+_ROOM = 65_536  # bytes that SQLite needs to open a file: the index of its log and the first pages
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
@@ -27,15 +30,43 @@ def connect(path: Path | None) -> sqlite3.Connection:
 
 def own_error(exc: sqlite3.Error) -> BackpackError:
     """The error that a caller may see in the place of SQLite's."""
-    match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF:
+    number = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
+    if number == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the index of the write-ahead log
+        return NoSpace()
+    match number & 0xFF:
         case sqlite3.SQLITE_FULL:
             return NoSpace()
         case sqlite3.SQLITE_INTERRUPT:
             return TooSlow()
         case sqlite3.SQLITE_READONLY:
-            return Unavailable("The database is read-only", code="read_only")
+            return _read_only()
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Unavailable("The database is locked by another process")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return Unavailable("The database file is damaged", code="damaged")
     return Unavailable("The database is not available, try again")
+
+
+def disk_error(exc: sqlite3.Error, path: Path | None) -> BackpackError:
+    """As `own_error`, of a write to the file `path` or its opening: what SQLite does not know about
+    the disk is looked up."""
+    failure = own_error(exc)
+    if path is None or failure.code != Unavailable.code:
+        return failure
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return failure
+    if disk.f_flag & os.ST_RDONLY:
+        return _read_only()
+    if disk.f_bavail * disk.f_frsize < _ROOM or (disk.f_files and not disk.f_favail):
+        return NoSpace()
+    return failure
+
+
+def _read_only() -> Unavailable:
+    return Unavailable(
+        "The server's database or its disk is read-only: nothing was changed; let it be written, "
+        "then try again",
+        code="read_only",
+    )
