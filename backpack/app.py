@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from .admin.routes import admin
 from .api.nowhere import nowhere
 from .api.request import Request, decline_body, give_up_body
 from .api.site import site
-from .errors import BackpackError
+from .errors import BackpackError, NoSpace
 from .router import Router
 from .tenants import Tenants
 
@@ -55,6 +56,7 @@ def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> App
     )
     app.ctx.tenants = tenants
     app.ctx.sites = dict(sites or {})
+    app.ctx.logged = {}  # code of a failure -> when it was last logged
     for blueprint in (*api.BLUEPRINTS, site, admin, nowhere):
         app.blueprint(blueprint)
     app.exception(Exception)(answer_error)
@@ -65,13 +67,31 @@ async def answer_error(request: Request, exc: Exception) -> HTTPResponse:
     """The answer to a request that failed; the last place that an exception reaches."""
     failure = exc if isinstance(exc, BackpackError) else _translate(request, exc)
     if failure.status >= 500:
-        # Clients can bring an overload about: it must not fill the log.
-        unknown = exc if failure is not exc or exc.__cause__ else None
-        text = "%s %s failed: %s"
-        logger.error(text, request.method, request.path, failure.message, exc_info=unknown)
+        _log(request, exc, failure)
     decline_body(request)
     headers = {**failure.headers, **request.common_headers.values}
     return json(errors.body(failure), status=failure.status, headers=headers)
+
+
+def _log(request: Request, exc: Exception, failure: BackpackError) -> None:
+    """Note a failure, with its traceback unless it is plain what is wrong.
+
+    What clients can bring about must not fill the log; nor must a disk that lets nothing be
+    written, of which every write tells: once a minute for each code is enough.
+    """
+    unknown = exc if failure is not exc or exc.__cause__ else None
+    if failure.code in _OF_THE_DISK:
+        unknown = None
+        logged: dict[str, float] = request.app.ctx.logged
+        if time.monotonic() < logged.get(failure.code, -_MINUTE) + _MINUTE:
+            return
+        logged[failure.code] = time.monotonic()
+    text = "%s %s failed: %s"
+    logger.error(text, request.method, request.path, failure.message, exc_info=unknown)
+
+
+_OF_THE_DISK = (NoSpace.code, "read_only")
+_MINUTE = 60.0  # seconds
 
 
 def _translate(request: Request, exc: Exception) -> BackpackError:

@@ -81,10 +81,12 @@ def _log_to_stderr() -> None:
 async def _serve(options: Options) -> None:
     with _stop_signals() as stopping:
         async with _sandbox(options) as (driver, endpoint):
-            backpacks = await driver.list()
             if options.ready_file is not None:
-                _write_ready_file(options.ready_file, endpoint, backpacks)
-            say(*_welcome(options, endpoint, backpacks), "Backpack is ready")
+                _write_ready_file(options.ready_file, endpoint, await driver.list())
+            # Of many backpacks only these are opened, the others when they are asked for.
+            shown = await driver.first(_SHOWN)
+            more = len(driver.names()) - len(shown)
+            say(*_welcome(options, endpoint, shown, more), "Backpack is ready")
             _collect_less_garbage()
             await stopping.wait()
     say("Backpack has stopped")
@@ -246,15 +248,17 @@ def _warn_of_network(host: str, listener: socket.socket) -> None:
         )
 
 
-def _welcome(options: Options, endpoint: Endpoint, backpacks: list[dict[str, str]]) -> list[str]:
+def _welcome(
+    options: Options, endpoint: Endpoint, backpacks: list[dict[str, str]], more: int
+) -> list[str]:
     kept = "in memory, gone when it ends" if options.data is None else f"in {options.data}"
     return [
         f"{bold(f'Backpack {__version__}')}, data {kept}",
         "",
         f"{dim('admin')}      {endpoint.url('admin')}",
         "",
-        *(line for backpack in backpacks[:_SHOWN] for line in _rows(backpack)),
-        *([f"and {len(backpacks) - _SHOWN} more", ""] if len(backpacks) > _SHOWN else []),
+        *(line for backpack in backpacks for line in _rows(backpack)),
+        *([f"and {more} more", ""] if more else []),
         *(_snippet(endpoint, backpacks[0])),
     ]
 

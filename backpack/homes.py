@@ -5,11 +5,16 @@ Engines are imported when they are needed.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
+import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from .bus import LocalBus
-from .errors import Invalid
+from .errors import Invalid, NoSpace, Unavailable
 from .settings import Settings
 from .tenants import Parts, check_name
 
@@ -38,7 +43,8 @@ class Folder:
         from .stores.sessions import DocumentSessions
 
         folder = self._path / name
-        folder.mkdir(parents=True, exist_ok=True)
+        with _disk():
+            folder.mkdir(parents=True, exist_ok=True)
         store = DurableStore(
             folder / "documents.sqlite3",
             max_document=self._settings.max_document,
@@ -51,9 +57,11 @@ class Folder:
 
     async def delete(self, name: str) -> None:
         # Out of sight by one rename first: a crash in the middle leaves no half of a backpack.
-        gone = self._path / f".deleted-{name}"
-        (self._path / name).rename(gone)
-        shutil.rmtree(gone)
+        gone = self._path / f".deleted-{name}-{secrets.token_hex(4)}"
+        with _disk(), contextlib.suppress(FileNotFoundError):
+            (self._path / name).rename(gone)
+        # What cannot be removed now, the next start removes.
+        await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
 
 class Memory:
@@ -81,6 +89,18 @@ class Memory:
 
     async def delete(self, name: str) -> None:
         return None
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    """Turns an OSError inside into what a caller may see."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace from exc
+        code = "read_only" if exc.errno == errno.EROFS else None
+        raise Unavailable(f"The data folder cannot be written: {exc.strerror}", code=code) from exc
 
 
 def _is_name(text: str) -> bool:

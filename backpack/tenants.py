@@ -6,6 +6,7 @@ What lies below a part is its own business.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import re
 import secrets
@@ -19,7 +20,7 @@ import orjson
 from . import rules
 from .bus import Bus
 from .documents import Document
-from .errors import Conflict, Invalid, NotFound, Unavailable
+from .errors import Conflict, Invalid, NoSpace, NotFound, Unavailable
 from .origins import is_developers
 from .passwords import Passwords
 from .records import Records
@@ -118,6 +119,12 @@ class Parts:
     bus: Bus
     release: Callable[[], Awaitable[object]] | None = None
 
+    async def close(self) -> None:
+        await self.bus.close()
+        await self.store.close()
+        if self.release is not None:
+            await self.release()
+
 
 class Home(Protocol):
     """Where backpacks are kept. Names it is given have been checked."""
@@ -129,7 +136,10 @@ class Home(Protocol):
         """The opened parts of a backpack, new and empty when it was not there."""
 
     async def delete(self, name: str) -> None:
-        """Remove everything of a backpack whose parts are closed."""
+        """Remove everything of a backpack whose parts are closed, if there is anything.
+
+        Raises NoSpace or Unavailable when it is as it was.
+        """
 
 
 class Backpack:
@@ -142,7 +152,7 @@ class Backpack:
         self.settings = settings
         self.store = parts.store
         self.bus = parts.bus
-        self._release = parts.release
+        self._parts = parts
         self.users = Users(parts.store, passwords)
         self.sessions = Sessions(parts.sessions, parts.bus, settings.session_ttl)
         self.records = Records(parts.store, settings, config.rules)
@@ -170,10 +180,7 @@ class Backpack:
     async def close(self) -> None:
         self._stop_listening()
         await self.sessions.close()
-        await self.bus.close()
-        await self.store.close()
-        if self._release is not None:
-            await self._release()
+        await self._parts.close()
 
     def _use(self, config: Config) -> None:
         self.config = config
@@ -294,7 +301,11 @@ class Tenants:
 
     async def _open(self, name: str, api_key: str | None = None) -> Backpack:
         parts = await self._home.open(name)
-        return await Backpack.open(name, parts, self.settings, self._passwords, api_key)
+        try:
+            return await Backpack.open(name, parts, self.settings, self._passwords, api_key)
+        except BaseException:
+            await parts.close()
+            raise
 
     async def close(self) -> None:
         """Close every backpack; nothing may be asked of them afterwards."""
@@ -331,6 +342,9 @@ class Tenants:
         try:
             return await tenant.open(api_key)
         except BaseException:
+            # Half a backpack would be one at the next start.
+            with contextlib.suppress(NoSpace, Unavailable):
+                await self._home.delete(name)
             del self._tenants[name]
             raise
 
@@ -342,5 +356,7 @@ class Tenants:
         # It has its name until it is gone: a new one would find the same files.
         try:
             await self._home.delete(name)
-        finally:
-            del self._tenants[name]
+        except BaseException:
+            self._tenants[name] = Tenant(name, self._open)
+            raise
+        del self._tenants[name]

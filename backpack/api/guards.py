@@ -12,7 +12,7 @@ from typing import Any
 from sanic.cookies.request import parse_cookie
 from sanic.response import HTTPResponse
 
-from ..errors import BadKey
+from ..errors import BadKey, NoSpace, Unavailable
 from ..tenants import Backpack, Tenant
 from .answers import NO_HEADERS, CommonHeaders, EncodedJson
 from .request import Request, drop_body
@@ -120,7 +120,11 @@ def cookie_name(request: Request) -> str:
 async def _keep_alive(request: Request, response: HTTPResponse) -> None:
     """Let a session in use live on, and its cookie with it."""
     assert request.session is not None
-    if await request.backpack.sessions.renew(request.session) and request.token_in_cookie:
+    try:
+        renewed = await request.backpack.sessions.renew(request.session)
+    except (NoSpace, Unavailable):  # the request itself was answered; a later one tries again
+        return
+    if renewed and request.token_in_cookie:
         set_session_cookie(request, response, request.token)
 
 

@@ -3,7 +3,8 @@ plain values in, JSON values out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,9 @@ class Endpoint:
         }
 
 
+Described = list[dict[str, str]]
+
+
 class LocalDriver:
     """Creates, lists, changes and deletes backpacks.
 
@@ -55,9 +59,23 @@ class LocalDriver:
         """A new backpack, described; raises Invalid, Conflict."""
         return self._describe(await self._tenants.create(name, api_key))
 
-    async def list(self) -> list[dict[str, str]]:
+    def names(self) -> Sequence[str]:
+        """The names of all backpacks, in code point order; none is opened for it."""
+        return self._tenants.names()
+
+    async def list(self) -> Described:
         """All backpacks, described, in code point order of their names."""
-        return [self._describe(await self._open(name)) for name in self._tenants.names()]
+        return [described async for described in self._each()]
+
+    async def first(self, count: int) -> Described:
+        """The first `count` of what `list` would say."""
+        return [described async for described in self._each(count)]
+
+    async def _each(self, count: int | None = None) -> AsyncIterator[dict[str, str]]:
+        for name in self._tenants.names()[:count]:
+            if self._tenants.get(name) is not None:
+                yield self._describe(await self._open(name))
+            await asyncio.sleep(0)  # others get a turn: each has a file to open
 
     async def delete(self, name: str) -> dict[str, str]:
         """Delete a backpack with everything in it: `{"name"}`; raises NotFound."""

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import Unavailable
+from ..errors import BackpackError, Unavailable
 from .sqlite import connect, disk_error
 
 _LOG = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Commits:
         self._undone = undone
         self._waiting: list[Write] = []
         self._reading = False
-        self._closed = False
+        self._refusal: BackpackError | None = None
         self._threads = threads
         self._checkpoint: asyncio.Future[bool] | None = None
         self._checkpoint_at = _WAL
@@ -61,9 +61,9 @@ class Commits:
         self._stuck = False
 
     def submit(self, write: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        """The future result of `write`; raises Unavailable after `close`."""
-        if self._closed:
-            raise Unavailable("The database is closed")
+        """The future result of `write`; raises what `refuse` was given."""
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Result] = loop.create_future()
         if not self._waiting:
@@ -77,7 +77,7 @@ class Commits:
         Each by itself would lock the file and unlock it: 15 us of the 20 that a read by `_id` takes
         under load. A checkpoint cannot end while one reads, so none is begun beside it.
         """
-        if self._reading or self._checkpoint or self._path is None or self._closed:
+        if self._reading or self._checkpoint or self._path is None or self._refusal:
             return
         self._connection.execute("BEGIN")
         self._reading = True
@@ -97,17 +97,21 @@ class Commits:
     @property
     def has_log(self) -> bool:
         """Whether there is a write-ahead log that can be moved, as far as the last try tells."""
-        return self._path is not None and not self._stuck and _wal_size(self._path) > 0
+        return self._path is not None and not self._stuck and wal_size(self._path) > 0
 
     def empty_log(self) -> asyncio.Future[bool]:
         """Begin to move the log into the file, which must not be busy; writes wait for the end."""
         assert self._path is not None
         self._end_read()
-        return self._start_checkpoint(self._path, _wal_size(self._path))
+        return self._start_checkpoint(self._path, wal_size(self._path))
+
+    def refuse(self, failure: BackpackError) -> None:
+        """Take no writes from now on, and raise `failure` for them."""
+        self._refusal = failure
 
     def stop(self) -> None:
-        """Take nothing more; nothing may be waiting."""
-        self._closed = True
+        """Begin nothing from now on."""
+        self.refuse(Unavailable("The database is closed"))
         self._end_read()
 
     async def close(self) -> None:
@@ -130,9 +134,8 @@ class Commits:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
-        if self._path is not None and (size := _wal_size(self._path)) >= _WAL:
-            if size >= self._checkpoint_at or time.monotonic() > self._again_at:
-                self._start_checkpoint(self._path, size)
+        if self._path is not None:
+            self._keep_log_small(self._path)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
 
@@ -178,6 +181,11 @@ class Commits:
         except sqlite3.Error:
             _LOG.exception("A transaction could not be undone")
 
+    def _keep_log_small(self, path: Path) -> None:
+        size = wal_size(path)
+        if size >= self._checkpoint_at or (size >= _WAL and time.monotonic() > self._again_at):
+            self._start_checkpoint(path, size)
+
     def _start_checkpoint(self, path: Path, size: int) -> asyncio.Future[bool]:
         loop = asyncio.get_running_loop()
         work = partial(_checkpoint, path, tell=not self._stuck)
@@ -203,7 +211,8 @@ def _attempt(write: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return None, exc
 
 
-def _wal_size(path: Path) -> int:
+def wal_size(path: Path) -> int:
+    """Bytes of a file's write-ahead log, 0 when there is none."""
     try:
         return os.stat(f"{path}-wal").st_size
     except FileNotFoundError:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ..errors import BackpackError, NoSpace, Unavailable
 from .catalogue import Catalogue
-from .commits import Commits
-from .sqlite import connect, disk_error
+from .commits import Commits, wal_size
+from .sqlite import READ_ONLY, connect, connect_frozen, disk_error, own_error
 
 _THREADS = 2  # that move write-ahead logs into their files; more would only wait for the disk
 _DESCRIPTORS = 3  # of an open file: itself, its log, and the log's index
@@ -26,6 +26,8 @@ _DESCRIPTORS = 3  # of an open file: itself, its log, and the log's index
 # Bytes that all of SQLite may take before its caches give back pages: each of 100 caches would
 # else keep 2 MB once its file has been read.
 _HEAP = 64 * 1024 * 1024
+
+_FROZEN = 1.0  # seconds until a file that could not be written is tried again
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,10 @@ class Handle:
         try:
             self._opened = self._connect()
         except sqlite3.Error as exc:
-            raise self._cannot_open(disk_error(exc, self._path), f" ({exc})") from exc
+            failure = disk_error(exc, self._path)
+            self._opened = self._freeze(failure)
+            if self._opened is None:
+                raise self._cannot_open(failure, f" ({exc})") from exc
         except Unavailable as exc:
             raise self._cannot_open(exc) from exc
         if self._path is not None:
@@ -180,17 +185,55 @@ class Handle:
         return self._opened
 
     def _connect(self) -> Opened:
-        connection = connect(self._path)
+        opened = self._prepared(connect(self._path), "journal_mode=WAL", *self._pragmas)
         try:
-            for pragma in (
-                "journal_mode=WAL",
-                f"synchronous={self._synchronous}",
-                "wal_autocheckpoint=0",
-                # Debian's default overwrites what is deleted: 87 ms to drop 100,000 documents,
-                # not 16.
-                "secure_delete=FAST",
-                f"soft_heap_limit={_HEAP}",
-            ):
+            opened.connection.execute("BEGIN IMMEDIATE")
+            opened.connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as exc:
+            # SQLite opens what it cannot write, and would not find out that it can again.
+            if (failure := own_error(exc)).code == READ_ONLY:
+                self._refuse_writes(opened, failure)
+        return opened
+
+    def _freeze(self, failure: BackpackError) -> Opened | None:
+        """The file for reading only, where the disk lets nothing be written; None when it cannot be
+        read so. Soon it is tried again whether it can be written."""
+        if self._path is None or failure.code not in (NoSpace.code, READ_ONLY):
+            return None
+        if wal_size(self._path) or not self._path.exists():
+            return None
+        try:
+            opened = self._prepared(connect_frozen(self._path))
+        except sqlite3.Error:
+            return None
+        self._refuse_writes(opened, failure)
+        return opened
+
+    def _refuse_writes(self, opened: Opened, failure: BackpackError) -> None:
+        opened.commits.refuse(failure)
+        asyncio.get_running_loop().call_later(_FROZEN, self._thaw, opened)
+
+    def _thaw(self, frozen: Opened) -> None:
+        if self._opened is not frozen:
+            return
+        if self.busy:
+            asyncio.get_running_loop().call_later(_FROZEN, self._thaw, frozen)
+        else:
+            self.shut()
+
+    @property
+    def _pragmas(self) -> tuple[str, ...]:
+        return (
+            f"synchronous={self._synchronous}",
+            "wal_autocheckpoint=0",
+            # Debian's default overwrites what is deleted: 87 ms to drop 100,000 documents, not 16.
+            "secure_delete=FAST",
+            f"soft_heap_limit={_HEAP}",
+        )
+
+    def _prepared(self, connection: sqlite3.Connection, *pragmas: str) -> Opened:
+        try:
+            for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}")
             catalogue = Catalogue(connection)
             catalogue.open()
@@ -201,7 +244,7 @@ class Handle:
         return Opened(connection, catalogue, commits)
 
     def _cannot_open(self, failure: BackpackError, detail: str = "") -> BackpackError:
-        if isinstance(failure, NoSpace):
+        if failure.code in (NoSpace.code, READ_ONLY):
             return failure
         return Unavailable(
             f"Cannot open {self._path}: {failure.message}{detail}", code=failure.code

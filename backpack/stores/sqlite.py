@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..errors import BackpackError, NoSpace, TooSlow, Unavailable
 
+READ_ONLY = "read_only"  # the code of an Unavailable
+
 _ROOM = 65_536  # bytes that SQLite needs to open a file: the index of its log and the first pages
 
 
@@ -23,6 +25,22 @@ def connect(path: Path | None) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
+    )
+    connection.text_factory = bytes
+    return connection
+
+
+def connect_frozen(path: Path) -> sqlite3.Connection:
+    """A connection that reads a file without a log as it is, and needs no place beside it.
+
+    Only while nothing can write to the file: SQLite looks for no change then.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro&immutable=1",
+        uri=True,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,
     )
     connection.text_factory = bytes
     return connection
@@ -68,5 +86,5 @@ def _read_only() -> Unavailable:
     return Unavailable(
         "The server's database or its disk is read-only: nothing was changed; let it be written, "
         "then try again",
-        code="read_only",
+        code=READ_ONLY,
     )
