@@ -6,6 +6,7 @@ What is read and written in them is not known here.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sqlite3
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from pathlib import Path
 from ..errors import BackpackError, NoSpace, Unavailable
 from .catalogue import Catalogue
 from .commits import Commits, wal_size
-from .sqlite import READ_ONLY, connect, connect_frozen, disk_error, own_error
+from .sqlite import READ_ONLY, connect, connect_frozen, disk_error, read_only
 
 _THREADS = 2  # that move write-ahead logs into their files; more would only wait for the disk
 _DESCRIPTORS = 3  # of an open file: itself, its log, and the log's index
@@ -186,13 +187,9 @@ class Handle:
 
     def _connect(self) -> Opened:
         opened = self._prepared(connect(self._path), "journal_mode=WAL", *self._pragmas)
-        try:
-            opened.connection.execute("BEGIN IMMEDIATE")
-            opened.connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as exc:
-            # SQLite opens what it cannot write, and would not find out that it can again.
-            if (failure := own_error(exc)).code == READ_ONLY:
-                self._refuse_writes(opened, failure)
+        if self._path is not None and not os.access(self._path, os.W_OK):
+            # SQLite opens it all the same, and would not find out that it can be written again.
+            self._refuse_writes(opened, read_only())
         return opened
 
     def _freeze(self, failure: BackpackError) -> Opened | None:

@@ -57,7 +57,7 @@ def own_error(exc: sqlite3.Error) -> BackpackError:
         case sqlite3.SQLITE_INTERRUPT:
             return TooSlow()
         case sqlite3.SQLITE_READONLY:
-            return _read_only()
+            return read_only()
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Unavailable("The database is locked by another process")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
@@ -76,13 +76,14 @@ def disk_error(exc: sqlite3.Error, path: Path | None) -> BackpackError:
     except OSError:
         return failure
     if disk.f_flag & os.ST_RDONLY:
-        return _read_only()
+        return read_only()
     if disk.f_bavail * disk.f_frsize < _ROOM or (disk.f_files and not disk.f_favail):
         return NoSpace()
     return failure
 
 
-def _read_only() -> Unavailable:
+def read_only() -> Unavailable:
+    """The error for a write to what can only be read."""
     return Unavailable(
         "The server's database or its disk is read-only: nothing was changed; let it be written, "
         "then try again",
