@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -109,6 +110,27 @@ def test_start_is_quick_and_small(sandbox: Sandbox) -> None:
 
     assert cpu <= 1.0  # seconds
     assert resident <= 90_000_000  # bytes
+
+
+def test_start_opens_few_of_many_backpacks(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "backpacks"
+    with Sandbox(tmp_path, "--data", "data", "--backpack", "a00=key-of-a00") as first:
+        first.stop()
+    for n in range(1, 30):
+        shutil.copytree(folder / "a00", folder / f"a{n:02}")
+    command_line = command("dev", "--port", "0", "--data", "data")
+    with subprocess.Popen(
+        command_line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as sandbox:
+        assert sandbox.stdout is not None
+        said: list[str] = []
+        while "Backpack is ready\n" not in said:
+            said.append(sandbox.stdout.readline())
+        opened = {path.parent.name for path in folder.glob("*/*-wal")}
+        sandbox.terminate()
+
+    assert opened == {f"a{n:02}" for n in range(20)}
+    assert "and 10 more\n" in said
 
 
 def test_start_imports_no_engine_that_it_does_not_use() -> None:

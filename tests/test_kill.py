@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import signal
 import sqlite3
 import threading
@@ -14,8 +15,11 @@ import httpx
 
 from tests.sandboxes import Sandbox
 
-ROUNDS = 10
+ROUNDS = 20
 WRITERS = 16
+TEXT = (
+    "x" * 5_000
+)  # so much that the log is moved into the file in the midst of it, again and again
 
 
 def write_until_killed(
@@ -26,7 +30,7 @@ def write_until_killed(
         started.wait()
         try:
             for n in itertools.count():
-                record = client.post("/notes", json={"n": n}).json()
+                record = client.post("/notes", json={"n": n, "text": TEXT}).json()
                 kept[record["_id"]] = record
                 if n % 3 == 1:
                     kept[record["_id"]] = client.patch(
@@ -40,7 +44,7 @@ def write_until_killed(
 
 
 def check_kept(client: httpx.Client, kept: dict[str, Any]) -> None:
-    there = {record["_id"]: record for record in client.get("/notes").json()}
+    there = {record["_id"]: record for record in client.get("/notes?fields=n").json()}
     for record_id, record in kept.items():
         found = there.get(record_id)
         if record is None:
@@ -75,7 +79,8 @@ def test_answered_writes_survive_kill(tmp_path: Path) -> None:
             writer.start()
         started.wait()
         written = len(kept)
-        while len(kept) < written + 200:  # the writers are in full swing
+        enough = written + random.randint(150, 350)
+        while len(kept) < enough:  # the writers are in full swing
             writers[0].join(0.01)
         sandbox.stop(signal.SIGKILL)
         for writer in writers:
@@ -85,6 +90,8 @@ def test_answered_writes_survive_kill(tmp_path: Path) -> None:
             assert client.get("/me").json()["email"] == "ada@example.com"
             check_kept(client, kept)
 
+    (file,) = tmp_path.rglob("*.sqlite3")
+    assert file.stat().st_size > 4_000_000, "the log was never moved into the file"
     assert sandbox.stop().code == 0
     for file in tmp_path.rglob("*.sqlite3"):
         with sqlite3.connect(file) as database:

@@ -39,3 +39,15 @@ def test_bad_variable_is_named(text: str, why: str) -> None:
         from_environment({"BACKPACK_MAX_BATCH": text})
 
     assert caught.value.message.startswith("BACKPACK_MAX_BATCH is ")
+
+
+@pytest.mark.parametrize("word", ["normal", "full"])
+def test_word_is_read(word: str) -> None:
+    assert from_environment({"BACKPACK_SYNCHRONOUS": word}) == Settings(synchronous=word)
+
+
+def test_unknown_word_is_named() -> None:
+    with pytest.raises(Invalid) as caught:
+        from_environment({"BACKPACK_SYNCHRONOUS": "yes"})
+
+    assert caught.value.message == "BACKPACK_SYNCHRONOUS is 'yes', but must be normal or full"

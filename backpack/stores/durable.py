@@ -178,7 +178,8 @@ class DurableStore:
             found = at_snapshot(connection, table)
             return look(connection, found, deadline) if found else nothing
 
-        return await self._reader.run(look_there)
+        with self._handle.held():
+            return await self._reader.run(look_there)
 
     def _is_small(self, table: Table) -> bool:
         try:

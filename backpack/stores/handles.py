@@ -28,6 +28,7 @@ _DESCRIPTORS = 3  # of an open file: itself, its log, and the log's index
 # else keep 2 MB once its file has been read.
 _HEAP = 64 * 1024 * 1024
 
+_LATER = 0.1  # seconds until busy files are looked at again
 _FROZEN = 1.0  # seconds until a file that could not be written is tried again
 
 
@@ -54,6 +55,7 @@ class Handles:
         self._limit = max(1, limit)
         self._open: OrderedDict[Handle, None] = OrderedDict()  # the one used last at the end
         self._emptying: set[Handle] = set()
+        self._again: asyncio.TimerHandle | None = None
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="backpack-checkpoint")
 
     def add(self, handle: Handle) -> None:
@@ -66,21 +68,35 @@ class Handles:
         self._open.pop(handle, None)
 
     def make_room(self, files: int = 0) -> None:
-        """Close what was not used for longest until `files` more may be opened.
+        """Close what was not used for longest, until `files` more may be opened.
 
         A log is moved into its file by a thread first, and the file closed then; unless more are
         opened than the threads can keep up with.
         """
         for handle in tuple(self._open):
             excess = len(self._open) + files - self._limit
-            if excess <= 0:
+            if excess <= len(self._emptying):
                 return
             if handle.busy:
                 continue
-            if excess > self._limit // 4 + _THREADS or not handle.has_log:
+            if not handle.has_log or excess > _THREADS + self._limit // 4:
                 handle.shut()
             elif len(self._emptying) < _THREADS:
                 self._empty(handle)
+            else:
+                return
+        if len(self._open) + files - self._limit > len(self._emptying):
+            self._try_again()
+
+    def _try_again(self) -> None:
+        """Make room a little later, as all that may be closed is busy."""
+
+        def again() -> None:
+            self._again = None
+            self.make_room()
+
+        if self._again is None:
+            self._again = asyncio.get_running_loop().call_later(_LATER, again)
 
     def _empty(self, handle: Handle) -> None:
         self._emptying.add(handle)
