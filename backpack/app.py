@@ -22,7 +22,7 @@ from .admin.routes import admin
 from .api.nowhere import nowhere
 from .api.request import Request, decline_body, give_up_body
 from .api.site import site
-from .errors import BackpackError, NoSpace
+from .errors import BackpackError, NoSpace, ReadOnly
 from .router import Router
 from .tenants import Tenants
 
@@ -80,7 +80,7 @@ def _log(request: Request, exc: Exception, failure: BackpackError) -> None:
     written, of which every write tells: once a minute for each code is enough.
     """
     unknown = exc if failure is not exc or exc.__cause__ else None
-    if failure.code in _OF_THE_DISK:
+    if isinstance(failure, _OF_THE_DISK):
         unknown = None
         logged: dict[str, float] = request.app.ctx.logged
         if time.monotonic() < logged.get(failure.code, -_MINUTE) + _MINUTE:
@@ -90,7 +90,7 @@ def _log(request: Request, exc: Exception, failure: BackpackError) -> None:
     logger.error(text, request.method, request.path, failure.message, exc_info=unknown)
 
 
-_OF_THE_DISK = (NoSpace.code, "read_only")
+_OF_THE_DISK = (NoSpace, ReadOnly)
 _MINUTE = 60.0  # seconds
 
 

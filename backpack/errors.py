@@ -12,6 +12,7 @@ BackpackError                500  the base class: never raised itself
 │   │   └── Conflict         422  it exists already
 │   └── TooMany              429  slow down, `retry_after` seconds
 ├── Unavailable              503  a part that is needed is away or overloaded
+│   └── ReadOnly             503  the disk can only be read
 ├── TooSlow                  504  a query passed its deadline
 └── NoSpace                  507  the disk is full
 """
@@ -138,6 +139,14 @@ class Unavailable(BackpackError):
     @property
     def headers(self) -> dict[str, str]:
         return {"retry-after": "1"}
+
+
+class ReadOnly(Unavailable):
+    code = "read_only"
+    message = (
+        "The server's database or its disk is read-only: nothing was changed; let it be written, "
+        "then try again"
+    )
 
 
 class TooSlow(BackpackError):

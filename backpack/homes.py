@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .bus import LocalBus
-from .errors import Invalid, NoSpace, Unavailable
+from .errors import Invalid, NoSpace, ReadOnly, Unavailable
 from .settings import Settings
 from .tenants import Parts, check_name
 
@@ -99,8 +99,9 @@ def _disk() -> Iterator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace from exc
-        code = "read_only" if exc.errno == errno.EROFS else None
-        raise Unavailable(f"The data folder cannot be written: {exc.strerror}", code=code) from exc
+        if exc.errno == errno.EROFS:
+            raise ReadOnly from exc
+        raise Unavailable(f"The data folder cannot be written: {exc.strerror}") from exc
 
 
 def _is_name(text: str) -> bool:

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BackpackError, NoSpace, Unavailable
+from ..errors import BackpackError, NoSpace, ReadOnly, Unavailable
 from .catalogue import Catalogue
 from .commits import Commits, wal_size
-from .sqlite import READ_ONLY, connect, connect_frozen, disk_error, read_only
+from .sqlite import connect, connect_frozen, disk_error
 
 _THREADS = 2  # that move write-ahead logs into their files; more would only wait for the disk
 _DESCRIPTORS = 3  # of an open file: itself, its log, and the log's index
@@ -205,13 +205,13 @@ class Handle:
         opened = self._prepared(connect(self._path), "journal_mode=WAL", *self._pragmas)
         if self._path is not None and not os.access(self._path, os.W_OK):
             # SQLite opens it all the same, and would not find out that it can be written again.
-            self._refuse_writes(opened, read_only())
+            self._refuse_writes(opened, ReadOnly())
         return opened
 
     def _freeze(self, failure: BackpackError) -> Opened | None:
         """The file for reading only, where the disk lets nothing be written; None when it cannot be
         read so. Soon it is tried again whether it can be written."""
-        if self._path is None or failure.code not in (NoSpace.code, READ_ONLY):
+        if self._path is None or not isinstance(failure, (NoSpace, ReadOnly)):
             return None
         if wal_size(self._path) or not self._path.exists():
             return None
@@ -257,7 +257,7 @@ class Handle:
         return Opened(connection, catalogue, commits)
 
     def _cannot_open(self, failure: BackpackError, detail: str = "") -> BackpackError:
-        if failure.code in (NoSpace.code, READ_ONLY):
+        if isinstance(failure, (NoSpace, ReadOnly)):
             return failure
         return Unavailable(
             f"Cannot open {self._path}: {failure.message}{detail}", code=failure.code

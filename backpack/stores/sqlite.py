@@ -6,9 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from ..errors import BackpackError, NoSpace, TooSlow, Unavailable
-
-READ_ONLY = "read_only"  # the code of an Unavailable
+from ..errors import BackpackError, NoSpace, ReadOnly, TooSlow, Unavailable
 
 _ROOM = 65_536  # bytes that SQLite needs to open a file: the index of its log and the first pages
 
@@ -57,7 +55,7 @@ def own_error(exc: sqlite3.Error) -> BackpackError:
         case sqlite3.SQLITE_INTERRUPT:
             return TooSlow()
         case sqlite3.SQLITE_READONLY:
-            return read_only()
+            return ReadOnly()
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Unavailable("The database is locked by another process")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
@@ -76,16 +74,7 @@ def disk_error(exc: sqlite3.Error, path: Path | None) -> BackpackError:
     except OSError:
         return failure
     if disk.f_flag & os.ST_RDONLY:
-        return read_only()
+        return ReadOnly()
     if disk.f_bavail * disk.f_frsize < _ROOM or (disk.f_files and not disk.f_favail):
         return NoSpace()
     return failure
-
-
-def read_only() -> Unavailable:
-    """The error for a write to what can only be read."""
-    return Unavailable(
-        "The server's database or its disk is read-only: nothing was changed; let it be written, "
-        "then try again",
-        code=READ_ONLY,
-    )
