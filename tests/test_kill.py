@@ -8,6 +8,7 @@ import random
 import signal
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ from tests.sandboxes import Sandbox
 
 ROUNDS = 20
 WRITERS = 16
-TEXT = (
-    "x" * 5_000
-)  # so much that the log is moved into the file in the midst of it, again and again
+# So much that the log is moved into the file in the midst of it, again and again.
+TEXT = "x" * 5_000
 
 
 def write_until_killed(
@@ -93,7 +93,5 @@ def test_answered_writes_survive_kill(tmp_path: Path) -> None:
     (file,) = tmp_path.rglob("*.sqlite3")
     assert file.stat().st_size > 4_000_000, "the log was never moved into the file"
     assert sandbox.stop().code == 0
-    for file in tmp_path.rglob("*.sqlite3"):
-        with sqlite3.connect(file) as database:
-            assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
-        database.close()
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
