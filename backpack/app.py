@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
-from sanic import HTTPResponse, Sanic, json
+from sanic import Blueprint, HTTPResponse, Sanic, json
 from sanic.config import Config
 from sanic.exceptions import SanicException
 from sanic.http import Http
 
 from . import api, errors
-from .admin.routes import admin
 from .api.nowhere import nowhere
 from .api.request import Request, decline_body, give_up_body
-from .api.site import site
-from .errors import BackpackError, NoSpace, ReadOnly
+from .complaints import Complaints, cause_of
+from .errors import BackpackError
+from .health import Health
 from .router import Router
 from .tenants import Tenants
 
@@ -34,10 +33,26 @@ App = Sanic[Config, SimpleNamespace]
 
 
 def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> App:
-    """The application that serves every backpack of `tenants`.
+    """The application that serves every backpack of `tenants`, their frontends and the admin host.
 
     `sites` maps names of backpacks to folders that are served as their frontends.
     """
+    from .admin.routes import admin
+    from .api.site import site
+
+    app = _create(tenants, Router(tenants), (*api.BLUEPRINTS, site, admin, nowhere))
+    app.ctx.sites = dict(sites or {})
+    return app
+
+
+def create_backend(tenants: Tenants, health: Health) -> App:
+    """The application that serves the backends of `tenants` alone; `health` is theirs."""
+    app = _create(tenants, Router(tenants, backends_only=True), (*api.BLUEPRINTS, nowhere))
+    app.ctx.health = health
+    return app
+
+
+def _create(tenants: Tenants, router: Router, blueprints: Iterable[Blueprint]) -> App:
     config = Config(env_prefix=None)
     config.FALLBACK_ERROR_FORMAT = "json"
     config.AUTO_EXTEND = False
@@ -50,14 +65,14 @@ def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> App
         # Sanic keeps a registry of names; several applications live in one test process.
         f"backpack-{secrets.token_hex(6)}",
         config=config,
-        router=Router(tenants),
+        router=router,
         request_class=Request,
         configure_logging=False,
     )
     app.ctx.tenants = tenants
-    app.ctx.sites = dict(sites or {})
-    app.ctx.logged = {}  # code of a failure -> when it was last logged
-    for blueprint in (*api.BLUEPRINTS, site, admin, nowhere):
+    app.ctx.health = Health()
+    app.ctx.complaints = Complaints(logger)
+    for blueprint in blueprints:
         app.blueprint(blueprint)
     app.exception(Exception)(answer_error)
     return app
@@ -67,31 +82,20 @@ async def answer_error(request: Request, exc: Exception) -> HTTPResponse:
     """The answer to a request that failed; the last place that an exception reaches."""
     failure = exc if isinstance(exc, BackpackError) else _translate(request, exc)
     if failure.status >= 500:
-        _log(request, exc, failure)
+        _complain(request, exc, failure)
     decline_body(request)
     headers = {**failure.headers, **request.common_headers.values}
     return json(errors.body(failure), status=failure.status, headers=headers)
 
 
-def _log(request: Request, exc: Exception, failure: BackpackError) -> None:
-    """Note a failure, with its traceback unless it is plain what is wrong.
-
-    What clients can bring about must not fill the log; nor must a disk that lets nothing be
-    written, of which every write tells: once a minute for each code is enough.
-    """
-    unknown = exc if failure is not exc or exc.__cause__ else None
-    if isinstance(failure, _OF_THE_DISK):
-        unknown = None
-        logged: dict[str, float] = request.app.ctx.logged
-        if time.monotonic() < logged.get(failure.code, -_MINUTE) + _MINUTE:
-            return
-        logged[failure.code] = time.monotonic()
-    text = "%s %s failed: %s"
-    logger.error(text, request.method, request.path, failure.message, exc_info=unknown)
-
-
-_OF_THE_DISK = (NoSpace, ReadOnly)
-_MINUTE = 60.0  # seconds
+def _complain(request: Request, exc: Exception, failure: BackpackError) -> None:
+    what = f"{request.method} {request.path} failed: {failure.message}"
+    if failure.status == 500:
+        logger.error("%s", what, exc_info=exc)
+        return
+    # Clients, or a database that is away, can bring about many: they must not fill the log.
+    why = cause_of(exc)
+    request.app.ctx.complaints.log(failure.message, f"{what} ({why})" if why else what)
 
 
 def _translate(request: Request, exc: Exception) -> BackpackError:

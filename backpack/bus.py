@@ -71,6 +71,9 @@ class Bus(Protocol):
         just before delivery goes on.
         """
 
+    async def ping(self) -> None:
+        """Raises Unavailable when Redis is away or does not answer in time."""
+
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
         """`(seq, topic, message)` of every message after the one of `seq` `after`, oldest first.
 
@@ -112,6 +115,9 @@ class LocalBus:
     def listen_break(self, listener: Callable[[], None]) -> Callable[[], None]:
         return self._listeners.add_break(listener)
 
+    async def ping(self) -> None:
+        """Nothing to do."""
+
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
         run, _, digits = after.partition("-")
         if run != self._run or not re.fullmatch("[0-9]{1,20}", digits):
@@ -133,7 +139,7 @@ class RedisBus:
     _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between attempts to connect again
 
     def __init__(
-        self, redis: Redis, stream: str, *, capacity: int = CAPACITY, timeout: float = 5.0
+        self, redis: Redis, stream: str, *, capacity: int = CAPACITY, timeout: float = 3.0
     ) -> None:
         # A process without Redis must not pay for its import (140 ms).
         from redis.exceptions import RedisError
@@ -174,6 +180,9 @@ class RedisBus:
 
     def listen_break(self, listener: Callable[[], None]) -> Callable[[], None]:
         return self._listeners.add_break(listener)
+
+    async def ping(self) -> None:
+        await self._answer(self._redis.ping())
 
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
         if not _is_entry_id(after):
@@ -262,14 +271,26 @@ def redis_client(url: str) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=64,
-        timeout=5,
-        socket_timeout=5,
+        timeout=3,
+        socket_timeout=3,
         socket_connect_timeout=2,
         # With version 3 redis 8 hands out connections that the server closed while they were idle.
         protocol=2,
         retry=Retry(NoBackoff(), 0),
     )
     return Redis.from_pool(pool)
+
+
+async def delete_keys(redis: Redis, prefix: str) -> None:
+    """Delete every key that begins with `prefix`, a text without `*`, `?`, `[` and `\\`; raises
+    Unavailable."""
+    from redis.exceptions import RedisError
+
+    try:
+        async for key in redis.scan_iter(f"{prefix}*", count=1_000):
+            await redis.unlink(key)
+    except (RedisError, OSError) as exc:
+        raise Unavailable from exc
 
 
 class _Listeners:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,12 +16,10 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .errors import BackpackError, Invalid
+from .settings import is_domain
 from .terminal import bold, say, table
 
 DATA = Path(".backpack")
-
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"(?=.{{1,200}}$){_LABEL}(\.{_LABEL})*")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,6 +49,12 @@ def dev(options: argparse.Namespace) -> None:
             ready_file=options.ready_file,
         )
     )
+
+
+def serve(options: argparse.Namespace) -> None:
+    from . import serve
+
+    serve.run()
 
 
 def create(options: argparse.Namespace) -> None:
@@ -101,6 +104,10 @@ def rules(options: argparse.Namespace) -> None:
 
 
 def _perform(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
+    if options.served:
+        from . import serve
+
+        return serve.perform(command, arguments)
     from . import control, folder
 
     if command == "create":
@@ -149,6 +156,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"backpack {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_dev(commands)
+    _add_command(
+        commands,
+        "serve",
+        serve,
+        "Serve one backpack on MongoDB and Redis; BACKPACK_* variables say which.",
+        "BACKPACK_NAME=shop BACKPACK_MONGO_URL=mongodb://mongo/ BACKPACK_REDIS_URL=redis://redis/ "
+        "backpack serve",
+    )
     _add_create(commands)
     _add_folder_command(
         commands, "list", list_backpacks, "Show the backpacks there are.", "backpack list --json"
@@ -217,6 +232,7 @@ def _add_key(commands: Any) -> None:
     command = _add_named_command(
         commands, "key", key, "Show or change an API key.", "backpack key shop --rotate"
     )
+    _add_served(command)
     command.add_argument(
         "--rotate", action="store_true", help="make a new key; the old one works for 24 hours more"
     )
@@ -227,8 +243,17 @@ def _add_rules(commands: Any) -> None:
     command = _add_named_command(
         commands, "rules", rules, "Show or replace access rules.", "backpack rules shop rules.json"
     )
+    _add_served(command)
     command.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="JSON file with the rules, - for stdin"
+    )
+
+
+def _add_served(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--served",
+        action="store_true",
+        help="act on the backpack that BACKPACK_* variables name, as serve does",
     )
 
 
@@ -257,7 +282,7 @@ def _add_command(
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=what, description=what, epilog=f"example: {example}", allow_abbrev=False
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, served=False)
     return command
 
 
@@ -268,7 +293,7 @@ def _port(text: str) -> int:
 
 
 def _domain(text: str) -> str:
-    if not _DOMAIN.fullmatch(text):
+    if not is_domain(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no domain such as bkpk.localhost")
     return text
 

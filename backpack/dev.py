@@ -5,24 +5,20 @@ What the command line may say stands in `Options`; nothing is parsed here.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import gc
 import ipaddress
 import json
-import logging
 import os
-import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import __version__, folder, ports
+from . import __version__, folder, ports, process
 from .app import create_app
 from .control import ControlServer, remove_socket, socket_path
 from .drivers.local import Endpoint, LocalDriver
@@ -63,23 +59,11 @@ def run(options: Options) -> None:
 
     Raises BackpackError with a message that says what to do when it cannot start.
     """
-    import uvloop
-
-    _log_to_stderr()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(options))
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    # Sanic warns of its own modes of running, of which this is none.
-    logging.getLogger("sanic").setLevel(logging.ERROR)
+    process.run(_serve(options))
 
 
 async def _serve(options: Options) -> None:
-    with _stop_signals() as stopping:
+    with process.stop_signals() as stopping:
         async with _sandbox(options) as (driver, endpoint):
             if options.ready_file is not None:
                 _write_ready_file(options.ready_file, endpoint, await driver.list())
@@ -87,32 +71,9 @@ async def _serve(options: Options) -> None:
             shown = await driver.first(_SHOWN)
             more = len(driver.names()) - len(shown)
             say(*_welcome(options, endpoint, shown, more), "Backpack is ready")
-            _collect_less_garbage()
+            process.collect_less_garbage()
             await stopping.wait()
     say("Backpack has stopped")
-
-
-def _collect_less_garbage() -> None:
-    # What was made so far stays to the end, and a request leaves few cycles: 5 us of each.
-    gc.freeze()
-    gc.set_threshold(10_000, 50, 50)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """An event for the first SIGINT or SIGTERM; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-
-    def stop() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        stopping.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    yield stopping
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Where the backpacks of one process are kept: a folder, or memory.
+"""Where the backpacks of one process are kept: a folder, memory, or servers that others share.
 
 Engines are imported when they are needed.
 """
@@ -10,13 +10,17 @@ import contextlib
 import errno
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .bus import LocalBus
+from .bus import LocalBus, RedisBus, delete_keys, redis_client
 from .errors import Invalid, NoSpace, ReadOnly, Unavailable
 from .settings import Settings
 from .tenants import Parts, check_name
+
+if TYPE_CHECKING:
+    from .stores.mongo import MongoStore
 
 
 class Folder:
@@ -102,6 +106,80 @@ def _disk() -> Iterator[None]:
         if exc.errno == errno.EROFS:
             raise ReadOnly from exc
         raise Unavailable(f"The data folder cannot be written: {exc.strerror}") from exc
+
+
+class Servers:
+    """Each backpack is a database of a MongoDB server and keys of a Redis server; any number of
+    processes may have it open.
+
+    `names`: the backpacks that are there. Raises Invalid when a URL cannot be read; the message
+    does not tell what it is, as there may be a password in it.
+    """
+
+    def __init__(
+        self, settings: Settings, mongo_url: str, redis_url: str, names: Sequence[str] = ()
+    ) -> None:
+        self._settings = settings
+        self._mongo_url = mongo_url
+        self._redis_url = redis_url
+        self._names = names
+        self._check_urls()
+
+    def _check_urls(self) -> None:
+        try:
+            self._store("any")
+        except Invalid:
+            example = "mongodb://user:password@host:27017/"
+            raise Invalid(f"The URL of the MongoDB server is none such as {example}") from None
+        try:
+            redis_client(self._redis_url)
+        except ValueError:
+            example = "redis://:password@host:6379/0"
+            raise Invalid(f"The URL of the Redis server is none such as {example}") from None
+
+    def names(self) -> list[str]:
+        return sorted(self._names)
+
+    async def open(self, name: str) -> Parts:
+        from .stores.sessions import RedisSessions
+
+        store = self._store(name)
+        redis = redis_client(self._redis_url)
+        bus = RedisBus(redis, f"{name}:bus")
+        away = "MongoDB"
+        try:
+            await store.open()
+            away = "Redis"
+            await bus.open()
+        except BaseException as exc:
+            await redis.aclose()
+            await store.close()
+            if isinstance(exc, Unavailable):
+                raise Unavailable(f"{away} is away") from exc
+            raise
+        return Parts(store, RedisSessions(redis, name), bus, redis.aclose)
+
+    async def delete(self, name: str) -> None:
+        store = self._store(name)
+        try:
+            await store.drop()
+        finally:
+            await store.close()
+        redis = redis_client(self._redis_url)
+        try:
+            await delete_keys(redis, f"{name}:")
+        finally:
+            await redis.aclose()
+
+    def _store(self, name: str) -> MongoStore:
+        from .stores.mongo import MongoStore
+
+        return MongoStore.from_url(
+            self._mongo_url,
+            f"backpack_{name.replace('-', '_')}",
+            max_document=self._settings.max_document,
+            deadline=self._settings.query_deadline,
+        )
 
 
 def _is_name(text: str) -> bool:

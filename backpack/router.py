@@ -47,11 +47,15 @@ class Place(NamedTuple):
 
 class Router(sanic.router.Router):
     """Sanic's router, asked by role instead of by host; it refuses by a route, so that guards come
-    first."""
+    first.
 
-    def __init__(self, tenants: Tenants) -> None:
+    `backends_only`: frontends and the admin host are served elsewhere.
+    """
+
+    def __init__(self, tenants: Tenants, *, backends_only: bool = False) -> None:
         super().__init__()
         self._tenants = tenants
+        self._backends_only = backends_only
         self._dev = tenants.settings.dev
         self._suffix = f".{tenants.settings.domain}"
 
@@ -109,7 +113,9 @@ class Router(sanic.router.Router):
             tenant = self._tenants.get(label[:-3])
             if tenant is not None:
                 return Place(API, tenant)
-        elif label == ADMIN:
+        if self._backends_only:
+            return Place(NOWHERE)
+        if label == ADMIN:
             return Place(ADMIN)
         tenant = self._tenants.get(label)
         return Place(SITE, tenant) if tenant is not None else Place(NOWHERE)

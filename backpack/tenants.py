@@ -172,7 +172,8 @@ class Backpack:
         """The backpack of `parts`; the first time it gets `api_key`, or a new key."""
         stored = await parts.store.get(_CONFIG, name)
         if stored is None:
-            await parts.store.insert(_CONFIG, [{"_id": name, "apiKey": api_key or new_key()}])
+            with contextlib.suppress(Conflict):  # another process came first
+                await parts.store.insert(_CONFIG, [{"_id": name, "apiKey": api_key or new_key()}])
             stored = await parts.store.get(_CONFIG, name)
         assert stored is not None
         return cls(name, parts, Config.from_document(orjson.loads(stored)), settings, passwords)
@@ -181,6 +182,17 @@ class Backpack:
         self._stop_listening()
         await self.sessions.close()
         await self._parts.close()
+
+    async def reload(self) -> None:
+        """Read the configuration again: another process may have changed it, and word of that been
+        lost. Raises Unavailable when the store is away."""
+        before = self.config
+        stored = await self.store.get(_CONFIG, self.name)
+        # What was changed here meanwhile is newer than what was read.
+        if stored is not None and self.config is before:
+            config = Config.from_document(orjson.loads(stored))
+            if config != before:
+                self._use(config)
 
     def _use(self, config: Config) -> None:
         self.config = config
@@ -252,6 +264,8 @@ class Backpack:
     def _judge_origin(self, origin: str, frontend: str) -> bool:
         if origin == frontend or origin in self.config.rules.origins:
             return True
+        if origin in self.settings.allowed_origins:
+            return True
         domain = self.settings.domain
         return self.settings.dev and is_developers(origin, f"{self.name}.{domain}", domain)
 
@@ -265,18 +279,31 @@ class Tenant:
         self._opener = opener
         self._closed = False
         self._lock = asyncio.Lock()
+        self._failures = 0
+        self._failure = ""
 
     async def open(self, api_key: str | None = None) -> Backpack:
         """The opened backpack; callers that come at the same time get the same one.
 
-        Raises Unavailable after `close`.
+        Raises Unavailable after `close`, and where the engines are away: to all who wait at once.
         """
+        failures = self._failures
         async with self._lock:
             if self._closed:
                 raise Unavailable(f"The backpack {self.name!r} is closed")
+            if self.backpack is None and self._failures > failures:
+                raise Unavailable(self._failure)
             if self.backpack is None:
-                self.backpack = await self._opener(self.name, api_key)
+                self.backpack = await self._try(api_key)
             return self.backpack
+
+    async def _try(self, api_key: str | None) -> Backpack:
+        try:
+            return await self._opener(self.name, api_key)
+        except Unavailable as exc:
+            self._failures += 1
+            self._failure = exc.message
+            raise
 
     async def close(self) -> bool:
         """Close the backpack for good; False when it was closed already."""
@@ -291,18 +318,26 @@ class Tenant:
 
 
 class Tenants:
-    """All backpacks of this process, by name."""
+    """All backpacks of this process, by name.
 
-    def __init__(self, settings: Settings, home: Home) -> None:
+    `first_keys`: the API keys that backpacks of the home get when they are opened for the very
+    first time.
+    """
+
+    def __init__(
+        self, settings: Settings, home: Home, first_keys: Mapping[str, str] | None = None
+    ) -> None:
         self.settings = settings
         self._home = home
+        self._first_keys = first_keys or {}
         self._passwords = Passwords.cheap() if settings.cheap_passwords else Passwords()
         self._tenants = {name: Tenant(name, self._open) for name in home.names()}
 
     async def _open(self, name: str, api_key: str | None = None) -> Backpack:
         parts = await self._home.open(name)
+        first_key = api_key or self._first_keys.get(name)
         try:
-            return await Backpack.open(name, parts, self.settings, self._passwords, api_key)
+            return await Backpack.open(name, parts, self.settings, self._passwords, first_key)
         except BaseException:
             await parts.close()
             raise

@@ -3,70 +3,73 @@ backpack of it."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
-from redis.asyncio import Redis
 
-from backpack.bus import RedisBus, redis_client
-from backpack.homes import Folder, Memory
-from backpack.settings import Settings
-from backpack.stores.mongo import MongoStore
-from backpack.stores.sessions import RedisSessions
-from backpack.tenants import Parts
-from backpack.testing import BackpackServer, TestBackpack
-
-SETTINGS = Settings(dev=True, cheap_passwords=True, registrations_per_hour=0)
+from backpack.homes import Folder, Memory, Servers
+from backpack.testing import BackpackServer, Seed, T, TestBackpack
+from tests.replicas import SETTINGS, Replica
 
 
-class Services:
-    """A home on a real MongoDB-wire server and a real Redis: a database and a key prefix per
-    backpack."""
+class Replicated(BackpackServer):
+    """Two processes that serve the same backpacks; a third, this one, looks after them."""
 
-    def __init__(self, settings: Settings, mongo_url: str, redis_url: str) -> None:
-        self._settings = settings
-        self._mongo_url = mongo_url
-        self._redis_url = redis_url
-        self._clients: dict[str, Redis] = {}
+    def __init__(self, mongo_url: str, redis_url: str) -> None:
+        super().__init__(lambda settings: Servers(settings, mongo_url, redis_url), SETTINGS)
+        self._replicas = [Replica(mongo_url, redis_url) for _ in range(2)]
 
-    def names(self) -> list[str]:
-        return []
+    def start(self) -> BackpackServer:
+        super().start()
+        self.port = self.ports[0]
+        return self
 
-    async def open(self, name: str) -> Parts:
-        redis = self._clients[name] = redis_client(self._redis_url)
-        store = MongoStore.from_url(
-            self._mongo_url,
-            _database(name),
-            max_document=self._settings.max_document,
-            deadline=self._settings.query_deadline,
-        )
-        bus = RedisBus(redis, f"{name}:bus")
-        await store.open()
-        await bus.open()
-        return Parts(store, RedisSessions(redis, name), bus, redis.aclose)
+    def stop(self) -> None:
+        for replica in self._replicas:
+            replica.stop()
+        super().stop()
 
-    async def delete(self, name: str) -> None:
-        async with self._clients.pop(name) as redis:
-            async for key in redis.scan_iter(f"{name}:*"):
-                await redis.delete(key)
-        with MongoClient[dict[str, Any]](self._mongo_url) as mongo:
-            mongo.drop_database(_database(name))
+    @property
+    def ports(self) -> list[int]:
+        return [replica.port for replica in self._replicas]
+
+    def create(self, name: str | None = None, *, seed: Seed | None = None) -> TestBackpack:
+        made = super().create(name, seed=seed)
+        for replica in self._replicas:
+            replica.open(made.name)
+        return made
+
+    def delete(self, name: str) -> None:
+        for replica in self._replicas:
+            replica.close(name)
+        super().delete(name)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        done = super().call(work)
+        self.catch_up()
+        return done
+
+    def catch_up(self) -> None:
+        """Return when both processes have heard all that was sent on a bus so far."""
+        for replica in self._replicas:
+            replica.catch_up()
 
 
-def _database(name: str) -> str:
-    return f"backpack_{name.replace('-', '_')}"
+# For tests that reach into the process that serves: on all deployments of one process.
+in_process = pytest.mark.parametrize("deployment", ["memory", "sqlite", "mongo"], indirect=True)
 
 
-@pytest.fixture(scope="session", params=["memory", "sqlite", "mongo"])
+@pytest.fixture(scope="session", params=["memory", "sqlite", "mongo", "replicas"])
 def deployment(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BackpackServer]:
-    """A server on a free port, once on each kind of store."""
+    """A server on a free port, once on each kind of store; of `replicas` there are two."""
     if request.param == "memory":
         server = BackpackServer(Memory, SETTINGS)
     elif request.param == "sqlite":
@@ -75,7 +78,11 @@ def deployment(
     else:
         mongo_url = request.getfixturevalue("mongo_url")
         redis_url = request.getfixturevalue("redis_url")
-        server = BackpackServer(lambda settings: Services(settings, mongo_url, redis_url), SETTINGS)
+        if request.param == "mongo":
+            home = functools.partial(Servers, mongo_url=mongo_url, redis_url=redis_url)
+            server = BackpackServer(home, SETTINGS)
+        else:
+            server = Replicated(mongo_url, redis_url)
     server.start()
     yield server
     server.stop()
@@ -94,7 +101,10 @@ class App:
         self.wire_faults = wire_faults
         self.host = backpack.backend.removeprefix("http://")
         self._http = httpx.Client(headers={"host": self.host}, verify=False, timeout=30.0)
-        self._address = f"http://127.0.0.1:{port}"
+        server = backpack._server
+        self._replicas = server if isinstance(server, Replicated) else None
+        ports = self._replicas.ports if self._replicas else [port]
+        self._addresses = itertools.cycle(f"http://127.0.0.1:{port}" for port in ports)
         self._users: dict[str, tuple[str, str]] = {}
 
     def user_id(self, actor: str) -> str:
@@ -128,20 +138,26 @@ class App:
         content: bytes | None = None,
         headers: Mapping[str, str | bytes] | None = None,
     ) -> httpx.Response:
-        """Send `call`, such as `GET /cars`, with `body` as JSON or `content` as it is."""
+        """Send `call`, such as `GET /cars`, with `body` as JSON or `content` as it is.
+
+        Of several processes that serve the backpack they are asked in turn.
+        """
         method, _, path = call.partition(" ")
         if body is not None:
             content = json.dumps(body).encode()
         sent = {**self.headers(actor), **(headers or {})}
-        return self._http.request(
+        answer = self._http.request(
             method,
-            self._address + path,
+            next(self._addresses) + path,
             content=content,
             headers=[
                 (name.encode(), value.encode() if isinstance(value, str) else value)
                 for name, value in sent.items()
             ],
         )
+        if self._replicas and method != "GET":
+            self._replicas.catch_up()
+        return answer
 
     def make(self, collection: str, *records: dict[str, Any], actor: str = "user") -> list[Any]:
         """Make a collection with records; returns them as they were answered."""
@@ -165,9 +181,8 @@ class App:
 @pytest.fixture
 def app(deployment: BackpackServer, request: pytest.FixtureRequest) -> Iterator[App]:
     """An app on a backpack of its own."""
-    on_wire = request.node.callspec.params["deployment"] == "mongo" and not os.environ.get(
-        "MONGO_URL"
-    )
+    on_mongo = request.node.callspec.params["deployment"] in ("mongo", "replicas")
+    on_wire = on_mongo and not os.environ.get("MONGO_URL")
     made = App(deployment.create(), deployment.port, wire_faults=on_wire)
     yield made
     made.close()

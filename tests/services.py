@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,6 +34,87 @@ def need(condition: object, reason: str) -> None:
     pytest.skip(reason)
 
 
+class Service:
+    """A server process on a port of its own, which can be killed, halted and started again."""
+
+    def __init__(self, binary: str, *options: str, port: int, folder: Path) -> None:
+        self.port = port
+        self._command = [binary, *options]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, also again; returns when it accepts connections."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._folder, stdout=log, stderr=log
+            )
+        self._wait_until_open(self._process)
+
+    def _wait_until_open(self, process: subprocess.Popen[bytes]) -> None:
+        ends = time.monotonic() + _START
+        while process.poll() is None and time.monotonic() < ends:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        said = (self._folder / "log").read_text(errors="replace")[-2000:]
+        pytest.fail(f"{self._command} does not accept connections: {said}", pytrace=False)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def halt(self) -> None:
+        """Let it answer nothing; its connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Let it end by itself, if it does."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self.go_on()
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def __enter__(self) -> Service:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def mongo_wire(folder: Path) -> Service:
+    """A server that speaks MongoDB's protocol; it keeps its data in `folder`."""
+    binary = os.environ.get("BACKPACK_MONGO_WIRE", "")
+    need(Path(binary).is_file(), _NO_MONGO)
+    port = free_port()
+    options = ("-listen", f"127.0.0.1:{port}", "-dir", str(folder / "data"))
+    return Service(binary, *options, port=port, folder=folder)
+
+
+def redis(folder: Path, *options: str) -> Service:
+    """An empty Redis server that keeps nothing on disk, unless `options` say so."""
+    binary = shutil.which("redis-server")
+    need(binary, _NO_REDIS)
+    port = free_port()
+    plain = ("--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no")
+    return Service(str(binary), *plain, *options, port=port, folder=folder)
+
+
 @pytest.fixture(scope="session")
 def mongo_url() -> Iterator[str]:
     """The URL of a server that speaks MongoDB's protocol. Each test has a database of its own."""
@@ -40,25 +122,15 @@ def mongo_url() -> Iterator[str]:
     if running:
         yield running
         return
-    binary = os.environ.get("BACKPACK_MONGO_WIRE", "")
-    need(Path(binary).is_file(), _NO_MONGO)
-    with _folder() as folder:
-        port = free_port()
-        command = [binary, "-listen", f"127.0.0.1:{port}", "-dir", str(folder / "data")]
-        with _running(command, port, folder):
-            yield f"mongodb://127.0.0.1:{port}/"
+    with _folder() as folder, mongo_wire(folder) as service:
+        yield f"mongodb://127.0.0.1:{service.port}/"
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of an empty Redis server that keeps nothing on disk."""
-    binary = shutil.which("redis-server")
-    need(binary, _NO_REDIS)
-    with _folder() as folder:
-        port = free_port()
-        options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-        with _running([str(binary), *options], port, folder):
-            yield f"redis://127.0.0.1:{port}/0"
+    with _folder() as folder, redis(folder) as service:
+        yield f"redis://127.0.0.1:{service.port}/0"
 
 
 def free_port() -> int:
@@ -73,32 +145,3 @@ def free_port() -> int:
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="backpack-service-") as name:
         yield Path(name)
-
-
-@contextmanager
-def _running(command: list[str], port: int, folder: Path) -> Iterator[None]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    try:
-        _wait_until_open(process, port, folder)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_open(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-    ends = time.monotonic() + _START
-    while process.poll() is None and time.monotonic() < ends:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    said = (folder / "log").read_text(errors="replace")[-2000:]
-    pytest.fail(f"{process.args!r} does not accept connections; it said:\n{said}", pytrace=False)

@@ -22,7 +22,7 @@ from backpack import app, cli, errors, rules, tenants
 from backpack.errors import BackpackError
 from backpack.homes import Memory
 from backpack.router import METHODS
-from backpack.settings import Settings
+from backpack.settings import Serving, Settings
 from backpack.tenants import Tenants
 from tests.services import need
 
@@ -108,6 +108,20 @@ def test_settings_are_documented() -> None:
             written.get(field.default, str(field.default)),
         )
         for field in fields(Settings)
+    ]
+
+
+def test_variables_of_serve_are_documented() -> None:
+    written: dict[object, str] = {"": "none"}
+    rows = [row for row in rows_of("docs/serve.md") if row[1].startswith("BACKPACK_")]
+
+    assert [tuple(row[:3]) for row in rows] == [
+        (
+            field.name,
+            f"BACKPACK_{field.name.upper()}",
+            written.get(field.default, str(field.default)),
+        )
+        for field in fields(Serving)
     ]
 
 

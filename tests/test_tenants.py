@@ -12,7 +12,7 @@ from backpack.drivers.local import LocalDriver
 from backpack.errors import Conflict, Invalid, NotFound, Unavailable
 from backpack.homes import Folder, Memory
 from backpack.settings import Settings
-from backpack.tenants import Tenants, check_key, check_name
+from backpack.tenants import Parts, Tenants, check_key, check_name
 
 SETTINGS = Settings(dev=True, cheap_passwords=True)
 
@@ -28,6 +28,25 @@ class SlowHome(Memory):
     async def delete(self, name: str) -> None:
         self.asked.set()
         await self.let.wait()
+
+
+class AwayHome(Memory):
+    """A home whose engines are away until they are let come; each look for them takes a while."""
+
+    def __init__(self) -> None:
+        super().__init__(SETTINGS)
+        self.away = True
+        self.looks = 0
+
+    def names(self) -> list[str]:
+        return ["shop"]
+
+    async def open(self, name: str) -> Parts:
+        self.looks += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable("MongoDB is away")
+        return await super().open(name)
 
 
 @pytest.fixture
@@ -201,3 +220,42 @@ async def test_config_is_kept(tmp_path: Path) -> None:
     assert opened.config.rules.raw == rules
     assert opened.records.rules == opened.config.rules
     await after.close()
+
+
+async def test_those_who_wait_share_a_failure() -> None:
+    home = AwayHome()
+    tenants = Tenants(SETTINGS, home)
+    opening = [tenants.backpack("shop") for _ in range(5)]
+
+    failures = await asyncio.gather(*opening, return_exceptions=True)
+
+    assert [str(failure) for failure in failures] == ["MongoDB is away"] * 5
+    assert home.looks == 1
+    home.away = False
+    opened = await asyncio.gather(*(tenants.backpack("shop") for _ in range(5)))
+    assert len({id(backpack) for backpack in opened}) == 1
+    assert home.looks == 2
+    await tenants.close()
+
+
+async def test_first_key_is_for_the_first_time(tmp_path: Path) -> None:
+    keys = []
+    for key in ("first-key-1", "other-key-2"):
+        (tmp_path / "backpacks" / "shop").mkdir(parents=True, exist_ok=True)
+        tenants = Tenants(SETTINGS, Folder(tmp_path, SETTINGS), {"shop": key})
+        keys.append((await tenants.backpack("shop")).config.api_key)
+        await tenants.close()
+
+    assert keys == ["first-key-1", "first-key-1"]
+
+
+async def test_origins_of_the_process_are_allowed() -> None:
+    settings = Settings(cheap_passwords=True, allowed_origins=("https://www.example.com",))
+    tenants = Tenants(settings, Memory(settings))
+    shop = await tenants.create("shop")
+    origins = ["https://www.example.com", "https://shop.x.test", "https://evil.example"]
+
+    allowed = [shop.allows_origin(origin, "https://shop.x.test") for origin in origins]
+
+    assert allowed == [True, True, False]
+    await tenants.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanic import Blueprint, HTTPResponse, json
+from sanic import Blueprint, HTTPResponse
 from sanic.response import file
 
 from .. import assets
+from ..api.health import report_health
 from ..api.request import Request
 from ..errors import BackpackError
 from ..pages import ADMIN_STATIC, render_landing
@@ -25,7 +26,7 @@ _SDK = {
 
 @admin.get("/healthz", ignore_body=True)
 async def healthz(request: Request, **_: Any) -> HTTPResponse:
-    return json({"status": "ok"})
+    return report_health(request)
 
 
 @admin.get("/sdk.js", name="script", ignore_body=True)

@@ -10,6 +10,7 @@ from ..errors import BackpackError
 from ..router import API, ELSEWHERE, mount
 from .auth import auth
 from .guards import guarded
+from .health import report_health
 from .records import records
 from .request import Request
 
@@ -24,7 +25,7 @@ async def status(request: Request) -> HTTPResponse:
 
 @root.get("/healthz", ignore_body=True)
 async def healthz(request: Request, **_: Any) -> HTTPResponse:
-    return json({"status": "ok"})
+    return report_health(request)
 
 
 @root.get(ELSEWHERE, ignore_body=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanic import Blueprint, HTTPResponse, json
+from sanic import Blueprint, HTTPResponse
 
 from ..errors import BackpackError, NotFound
 from ..router import ELSEWHERE, NOWHERE, mount
+from .health import report_health
 from .request import Request
 
 nowhere = Blueprint("nowhere", url_prefix=mount(NOWHERE))
@@ -15,7 +16,7 @@ nowhere = Blueprint("nowhere", url_prefix=mount(NOWHERE))
 
 @nowhere.get("/healthz", ignore_body=True)
 async def healthz(request: Request, **_: Any) -> HTTPResponse:
-    return json({"status": "ok"})
+    return report_health(request)
 
 
 @nowhere.get(ELSEWHERE, ignore_body=True)

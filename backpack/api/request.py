@@ -5,7 +5,9 @@ Nothing is decided here.
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from functools import lru_cache
 from typing import Any
 
 import sanic
@@ -69,7 +71,7 @@ class Request(sanic.Request):
     @property
     def from_proxy(self) -> bool:
         trusted: tuple[str, ...] = self.app.ctx.tenants.settings.trusted_proxies
-        return bool(trusted) and self.ip in trusted
+        return bool(trusted) and _is_among(self.ip, trusted)
 
     @property
     def client_address(self) -> str:
@@ -89,6 +91,14 @@ class Request(sanic.Request):
         if self.headers.get("x-forwarded-proto") == "https" and self.from_proxy:
             return "https"
         return "http"
+
+
+@lru_cache(maxsize=1_000)
+def _is_among(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether an address is one of `networks`, or in one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
 def _authority(url: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sanic import Blueprint, HTTPResponse, json
+from sanic import Blueprint, HTTPResponse
 from sanic.response import file
 
 from ..errors import BackpackError, NotFound, WrongMethod
@@ -14,6 +14,7 @@ from ..pages import WELCOME, render_welcome
 from ..router import ELSEWHERE, SITE, mount
 from ..sites import find_file
 from ..tenants import Tenant
+from .health import report_health
 from .request import Request
 
 site = Blueprint("site", url_prefix=mount(SITE))
@@ -23,7 +24,7 @@ WELCOME_ASSETS = ("/_backpack/welcome.css", "/_backpack/welcome.js")
 
 @site.get("/healthz", ignore_body=True)
 async def healthz(request: Request, **_: Any) -> HTTPResponse:
-    return json({"status": "ok"})
+    return report_health(request)
 
 
 @site.get(ELSEWHERE, ignore_body=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 from weakref import WeakValueDictionary
 
@@ -27,17 +27,25 @@ try:
     from pymongo.errors import (
         BulkWriteError,
         CollectionInvalid,
+        ConnectionFailure,
         DocumentTooLarge,
         DuplicateKeyError,
         ExecutionTimeout,
         OperationFailure,
         PyMongoError,
+        WaitQueueTimeoutError,
     )
 except ImportError as exc:
     raise ImportError("MongoDB needs Motor: pip install 'backpack-baas[mongo]'") from exc
 
 # Seconds that a collection may still seem to be there after another process dropped it.
 _MEMORY = 5.0
+# Seconds that a call may take beyond the deadline that the server keeps itself.
+_ALLOWANCE = 1.0
+# Seconds between two looks for a server that is away.
+_PAUSE = 0.2
+
+_AWAY = "The database is not available, try again"
 
 # src/mongo/base/error_codes.yml of MongoDB's server; the last one is in src/mongo/db/matcher.
 _BAD_VALUE, _NAMESPACE_EXISTS, _EXCEEDED_TIME_LIMIT = 2, 48, 262
@@ -63,6 +71,7 @@ class MongoStore:
         self._database = client[database]
         self._max_document = max_document
         self._deadline = deadline
+        self._lookout: asyncio.Task[None] | None = None
         self._known: dict[str, float] = {}
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -99,14 +108,22 @@ class MongoStore:
         return cls(client, database, max_document=max_document, deadline=deadline)
 
     async def open(self) -> None:
-        with _own_errors():
+        async with self._asking():
             await self._database.command("ping")
 
     async def close(self) -> None:
+        if self._lookout is not None:
+            self._lookout.cancel()
+            await asyncio.wait([self._lookout])
         self._client.close()
 
+    async def drop(self) -> None:
+        """Delete the whole database."""
+        async with self._asking():
+            await self._client.drop_database(self._database.name)
+
     async def collections(self) -> list[str]:
-        with _own_errors():
+        async with self._asking():
             names = await self._database.list_collection_names()
         return sorted(name for name in names if not name.startswith((INTERNAL, "system.")))
 
@@ -115,7 +132,7 @@ class MongoStore:
             return False
         if time.monotonic() < self._known.get(name, 0):
             return True
-        with _own_errors():
+        async with self._asking():
             exists = await self._has(name)
         if exists:
             self._known[name] = time.monotonic() + _MEMORY
@@ -125,7 +142,7 @@ class MongoStore:
         return bool(await self._database.list_collection_names(filter={"name": name}))
 
     async def create_collection(self, name: str) -> bool:
-        with _own_errors():
+        async with self._asking():
             try:
                 await self._database.create_collection(name)
             except CollectionInvalid:
@@ -138,7 +155,7 @@ class MongoStore:
 
     async def drop_collection(self, name: str) -> bool:
         self._known.pop(name, None)
-        with _own_errors():
+        async with self._asking():
             existed = await self._has(name)
             if existed:
                 await self._database.drop_collection(name)
@@ -152,7 +169,7 @@ class MongoStore:
         for entry in entries:
             entry[REVISION] = revision
         if entries:
-            with _own_errors():
+            async with self._asking():
                 await self._insert_all(self._database[collection], entries, revision)
         return encoded
 
@@ -171,7 +188,7 @@ class MongoStore:
             raise
 
     async def get(self, collection: str, record_id: str) -> bytes | None:
-        with _own_errors():
+        async with self._asking():
             found = await self._database[collection].find_one({"_id": record_id})
         return None if found is None else _bare(found)
 
@@ -182,7 +199,7 @@ class MongoStore:
         keys = list(query.sort)
         if all(path != "_id" for path, _ in keys):
             keys.append(("_id", 1))
-        with _own_errors():
+        async with self._asking():
             cursor = self._database[collection].find(
                 wanted,
                 sort=keys,
@@ -194,7 +211,7 @@ class MongoStore:
             return [_bare(found) async for found in cursor]
 
     async def count(self, collection: str, filter: Filter) -> int:
-        with _own_errors():
+        async with self._asking():
             return await self._database[collection].count_documents(
                 filter.source, maxTimeMS=self._max_time
             )
@@ -207,7 +224,7 @@ class MongoStore:
         ends = time.monotonic() + self._deadline
         async with turn:
             while True:
-                with _own_errors():
+                async with self._asking():
                     found = await self._database[collection].find_one({"_id": record_id})
                 if found is None:
                     return None
@@ -226,7 +243,7 @@ class MongoStore:
         """Put `new` in place of the document with that revision; False when that is gone."""
         kept = self._database[collection]
         old = {"_id": record_id, REVISION: revision}
-        with _own_errors():
+        async with self._asking():
             if new is None:
                 return (await kept.delete_one(old)).deleted_count == 1
             replaced = await kept.replace_one(old, {**_id_first(new), REVISION: revision + 1})
@@ -238,6 +255,42 @@ class MongoStore:
     @property
     def _max_time(self) -> int:
         return max(1, int(self._deadline * 1000))
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """Around what is asked of the server: an answer in time, and its errors as ours.
+
+        While the server is away everything fails at once; a task of the store's looks out for it.
+        """
+        if self._lookout is not None:
+            raise Unavailable(_AWAY)
+        try:
+            async with asyncio.timeout(self._deadline + _ALLOWANCE):
+                yield
+        except TimeoutError as exc:
+            self._look_out()
+            raise Unavailable(_AWAY) from exc
+        except PyMongoError as exc:
+            # An exhausted pool says that much is asked, not that nobody answers.
+            if isinstance(exc, ConnectionFailure) and not isinstance(exc, WaitQueueTimeoutError):
+                self._look_out()
+            raise _own_error(exc) from exc
+
+    def _look_out(self) -> None:
+        if self._lookout is None:
+            self._lookout = asyncio.create_task(self._wait_for_server(), name="lookout")
+
+    async def _wait_for_server(self) -> None:
+        answered = False
+        while not answered:
+            try:
+                # It looks for a server as long as every call does.
+                async with asyncio.timeout(self._deadline + _ALLOWANCE):
+                    await self._database.command("ping")
+                answered = True
+            except (PyMongoError, TimeoutError):
+                await asyncio.sleep(_PAUSE)
+        self._lookout = None
 
 
 class FakeMongoStore(MongoStore):
@@ -285,14 +338,6 @@ def _bare(found: Document) -> bytes:
     return orjson.dumps(found)
 
 
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    try:
-        yield
-    except PyMongoError as exc:
-        raise _own_error(exc) from exc
-
-
 def _own_error(exc: PyMongoError) -> BackpackError:
     codes = _codes(exc)
     if isinstance(exc, DuplicateKeyError) or _DUPLICATE_KEY in codes:
@@ -306,7 +351,7 @@ def _own_error(exc: PyMongoError) -> BackpackError:
     if codes & {_BAD_VALUE, _BAD_REGEX}:
         # Such as a sort by two fields that are both arrays in one document.
         return Invalid("The database refuses this", code="refused")
-    return Unavailable("The database is not available, try again")
+    return Unavailable(_AWAY)
 
 
 def _codes(exc: PyMongoError) -> set[Any]:

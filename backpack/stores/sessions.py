@@ -65,7 +65,7 @@ class RedisSessions:
     with `prefix`. Needs Redis 7.
     """
 
-    _TIMEOUT = 5.0  # seconds
+    _TIMEOUT = 3.0  # seconds
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         # A process without Redis must not pay for its import (140 ms).

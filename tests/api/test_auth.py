@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, in_process
 from tests.test_sessions import Clock
 
 GOOD = "correct horse battery"
@@ -142,6 +142,7 @@ def test_failed_login_tells_nothing(app: App, body: dict[str, Any]) -> None:
     )
 
 
+@in_process
 def test_eleventh_failed_login_waits(app: App) -> None:
     register(app, "ada@example.com")
     wrong = {"email": "ada@example.com", "password": "wrong horse battery"}
@@ -262,6 +263,7 @@ def test_session_header_wins_over_cookie(app: App) -> None:
     assert by_header.json()["id"] == app.user_id("ada")
 
 
+@in_process
 def test_session_in_use_lives_on(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     token = app.token("ada")
@@ -353,6 +355,7 @@ def test_password_change_keeps_own_cookie(app: App) -> None:
     assert other.client.get("/me").status_code == 403
 
 
+@in_process
 def test_spelling_of_address_does_not_help_guessing(app: App) -> None:
     register(app, "ada@example.com")
     spellings = ["ada@example.com", "ADA@example.com", " ada@example.com", "ada@EXAMPLE.com\t"]
@@ -365,6 +368,7 @@ def test_spelling_of_address_does_not_help_guessing(app: App) -> None:
     assert [guess(n) for n in range(12)] == [401] * 10 + [429] * 2
 
 
+@in_process
 def test_password_change_is_no_way_to_guess(app: App) -> None:
     body = {"new": "another long password"}
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, in_process
+
+# They come by one connection, to one process.
+pytestmark = in_process
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, in_process
+
+# It is decided by one process alone.
+pytestmark = in_process
 
 EXPOSED = "x-total-count, etag, content-range, content-disposition, retry-after"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from backpack.testing import BackpackServer
-from tests.deployments import App
+from tests.deployments import App, in_process
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ def test_origins_are_apart(app: App, neighbour: App) -> None:
         assert "access-control-allow-origin" not in refused.headers
 
 
+@in_process
 def test_failed_logins_are_counted_apart(app: App, neighbour: App) -> None:
     wrong = {"email": "ada@example.com", "password": "wrong horse battery"}
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, in_process
+
+# It is decided by one process alone.
+pytestmark = in_process
 
 RECORD = "0" * 24
 KEY = {"message": "Check your auth tokens", "code": "bad_key"}

@@ -57,6 +57,17 @@ def test_https_gets_host_cookie(behind_proxy: TestBackpack) -> None:
     assert behind_proxy.client.get("/me", headers=sent).json()["email"] == "ada@example.com"
 
 
+@pytest.mark.parametrize(
+    ("trusted", "is_https"), [("127.0.0.0/8", True), ("127.0.0.5/8", True), ("10.0.0.0/8", False)]
+)
+def test_network_of_proxies_is_trusted(trusted: str, is_https: bool) -> None:
+    serving = serve((trusted,))
+    cookie = login_cookie(next(serving), **{"x-forwarded-proto": "https"})
+
+    assert cookie.startswith("__Host-") is is_https
+    assert list(serving) == []
+
+
 def test_https_cookie_of_plain_name_is_ignored(behind_proxy: TestBackpack) -> None:
     token = login_cookie(behind_proxy).partition(";")[0].partition("=")[2]
     sent = {"x-forwarded-proto": "https", "cookie": f"backpack_session={token}"}

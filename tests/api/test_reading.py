@@ -8,7 +8,10 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, in_process
+
+# The store decides, however many processes ask it.
+pytestmark = in_process
 
 CARS: list[dict[str, Any]] = [
     {"make": "Saab", "price": 900, "tags": ["old", "red"], "owner": {"name": "Ada"}},

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, in_process
 
 PASSWORD = "a password of its own"
 
@@ -44,6 +44,7 @@ def test_log_holds_no_secrets(app: App, caplog: pytest.LogCaptureFixture) -> Non
     assert [secret for secret in secrets if secret in logged] == []
 
 
+@in_process
 def test_failure_tells_client_nothing(
     app: App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

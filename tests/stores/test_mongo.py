@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -19,7 +20,7 @@ from backpack.queries import EVERYTHING, Query, parse_filter
 from backpack.stores import mongo
 from backpack.stores.mongo import MongoStore
 
-from ..services import free_port
+from ..services import free_port, mongo_wire
 
 ID = "65a000000000000000000001"
 
@@ -215,6 +216,40 @@ async def test_absent_server_is_unavailable(call: Callable[[MongoStore], Awaitab
     with pytest.raises(Unavailable):
         await call(absent)
     await absent.close()
+
+
+async def test_absent_server_is_waited_for_once() -> None:
+    absent = MongoStore.from_url(f"mongodb://127.0.0.1:{free_port()}/", "any", server_timeout=1.0)
+    with pytest.raises(Unavailable) as first:
+        await absent.get("cars", ID)
+    with pytest.raises(Unavailable) as second:
+        await absent.get("cars", ID)
+    await absent.close()
+
+    # The second was not even asked for.
+    assert (first.value.__cause__ is None, second.value.__cause__ is None) == (False, True)
+
+
+async def test_server_that_comes_is_found(tmp_path: Path) -> None:
+    with mongo_wire(tmp_path) as server:
+        server.kill()
+        store = MongoStore.from_url(
+            f"mongodb://127.0.0.1:{server.port}/", "any", server_timeout=0.2
+        )
+        with pytest.raises(Unavailable):
+            await store.get("cars", ID)
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(30):
+            while not await found_nothing(store):
+                await asyncio.sleep(0.02)
+        await store.close()
+
+
+async def found_nothing(store: MongoStore) -> bool:
+    try:
+        return await store.get("cars", ID) is None
+    except Unavailable:
+        return False
 
 
 async def test_silent_server_is_unavailable_in_time() -> None:

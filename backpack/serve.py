@@ -1,0 +1,81 @@
+"""One backpack on MongoDB and Redis, as the environment has it: what a container runs.
+
+Several of these processes, on the same servers, are one backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from . import ports, process
+from .app import create_backend
+from .drivers.local import LocalDriver
+from .health import Health, Watch
+from .homes import Servers
+from .server import Server
+from .settings import Serving, Settings, from_environment, serving_from_environment
+from .tenants import Tenants, check_key, check_name
+from .terminal import say
+
+
+def run() -> None:
+    """Serve the backpack of the environment until SIGINT or SIGTERM.
+
+    MongoDB and Redis may come later, and go and come again; what needs them gets 503 meanwhile.
+    Raises BackpackError with a message that says what to do when it cannot start.
+    """
+    process.run(_serve(serving_from_environment(), from_environment()))
+
+
+async def _serve(serving: Serving, settings: Settings) -> None:
+    with process.stop_signals() as stopping:
+        async with _open(serving, settings) as (server, health):
+            host = f"{serving.name}-be.{settings.domain}"
+            say(f"Backpack serves {host} on port {server.port}")
+            process.collect_less_garbage()
+            await stopping.wait()
+            health.stopping = True
+            # Whoever sends requests here has this long to see that it must not.
+            await asyncio.sleep(serving.drain)
+    say("Backpack has stopped")
+
+
+@asynccontextmanager
+async def _open(serving: Serving, settings: Settings) -> AsyncIterator[tuple[Server, Health]]:
+    async with AsyncExitStack() as stack:
+        tenants = _tenants(serving, settings)
+        stack.push_async_callback(tenants.close)
+        listener = stack.enter_context(ports.listen(serving.host, serving.port))
+        health = Health()
+        watch = Watch(health, tenants, serving.name)
+        watch.start()
+        stack.push_async_callback(watch.stop)
+        app = create_backend(tenants, health)
+        app.config.TOUCHUP = True  # the only application of this process
+        server = Server(app)
+        await server.start_on(listener)
+        stack.push_async_callback(server.stop)
+        yield server, health
+
+
+def _tenants(serving: Serving, settings: Settings) -> Tenants:
+    name = check_name(serving.name)
+    home = Servers(settings, serving.mongo_url, serving.redis_url, [name])
+    return Tenants(settings, home, {name: check_key(serving.api_key)} if serving.api_key else None)
+
+
+def perform(command: str, arguments: Mapping[str, Any]) -> Any:
+    """Perform a command of `LocalDriver` on the backpack of the environment, whose processes hear
+    of it; raises what the command raises."""
+    return asyncio.run(_perform(command, arguments))
+
+
+async def _perform(command: str, arguments: Mapping[str, Any]) -> Any:
+    tenants = _tenants(serving_from_environment(), from_environment())
+    try:
+        return await LocalDriver(tenants).perform(command, arguments)
+    finally:
+        await tenants.close()
