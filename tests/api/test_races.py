@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from backpack.testing import BackpackServer
-from tests.deployments import App
+from tests.deployments import App, in_process
 
 AT_ONCE = 12
 PASSWORD = "correct horse battery"
@@ -108,6 +108,7 @@ def test_password_changes_once(app: App, pool: ThreadPoolExecutor) -> None:
     assert app.backpack.login(user.email, f"another password {outcomes.index(200)}").id == user.id
 
 
+@in_process
 def test_password_change_is_whole_beside_guesses(
     app: App, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
