@@ -7,7 +7,7 @@ hold (`src/mongo/db/index/btree_key_generator.cpp`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,37 @@ def order(documents: list[Document], sort: Sort) -> list[Document]:
     for place in reversed(range(len(sort))):
         keyed.sort(key=lambda pair: pair[0][place], reverse=sort[place][1] < 0)
     return [document for _, document in keyed]
+
+
+class _Reversed:
+    """A key that compares the other way round."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: ValueKey) -> None:
+        self._key = key
+
+    def __lt__(self, other: _Reversed) -> bool:
+        return other._key < self._key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Reversed) and self._key == other._key
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def placing(sort: Sort) -> Callable[[Document], tuple[Any, ...]]:
+    """A function for keys that compare as `order` puts documents; for lists that are sorted piece
+    by piece. It raises Invalid as `order` does."""
+    paths = [tuple(path.split(".")) for path, _ in sort]
+    down = [way < 0 for _, way in sort]
+
+    def place(document: Document) -> tuple[Any, ...]:
+        keys = _sort_key(document, paths, sort) if sort else ()
+        ways = zip(keys, down, strict=True)
+        return (*[_Reversed(key) if back else key for key, back in ways], document["_id"])
+
+    return place
 
 
 def _sort_key(document: Document, paths: list[Path], sort: Sort) -> Sequence[ValueKey]:

@@ -16,7 +16,7 @@ from .documents import Document, decode, is_id
 from .errors import BadRequest, Invalid
 from .filters import EVERYTHING, Filter, both, equals, parse_filter, path_problem
 from .matching import And, Compare, ElemMatch, Exists, In, Node, Not, Or, Regex, Size
-from .ordering import order
+from .ordering import order, placing
 
 __all__ = [
     "EVERYTHING",
@@ -37,6 +37,7 @@ __all__ = [
     "order",
     "parse_filter",
     "parse_url",
+    "placing",
     "project",
 ]
 

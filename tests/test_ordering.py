@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backpack.errors import Invalid
-from backpack.ordering import order, value_key
+from backpack.ordering import order, placing, value_key
 
 # Manual "Comparison/Sort Order": least first.
 LADDER: list[Any] = [
@@ -220,3 +220,23 @@ def test_order_downwards_is_the_reverse(column: list[Any]) -> None:
     documents = [{"_id": str(place), "a": value} for place, value in enumerate(column)]
     keys = [value_key(document["a"]) for document in order(documents, [("a", -1)])]
     assert keys == sorted(map(value_key, column), reverse=True)
+
+
+@given(
+    st.lists(st.fixed_dictionaries({"a": values, "b": st.integers(0, 1)}), max_size=6),
+    st.sampled_from([(), (("a", 1),), (("a", -1), ("b", 1)), (("b", -1), ("a.b", 1))]),
+)
+def test_placing_is_the_order(
+    rows: list[dict[str, Any]], sort: tuple[tuple[str, int], ...]
+) -> None:
+    documents = [{"_id": str(place), **row} for place, row in enumerate(rows)]
+    expected: list[Any] | str
+    try:
+        expected = order(documents, sort)
+    except Invalid:
+        expected = "Invalid"
+    try:
+        placed: list[Any] | str = sorted(documents, key=placing(sort))
+    except Invalid:
+        placed = "Invalid"
+    assert placed == expected
