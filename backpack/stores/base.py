@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..documents import Document
 from ..queries import Filter, Query
@@ -22,6 +22,22 @@ class Changed:
 
     before: bytes
     after: bytes | None
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """An index of a collection, or what is forbidden to be one.
+
+    `fields`: paths as in a sort, `brand,-price`. `state`: automatic, pinned or forbidden.
+    `elements`: it holds the elements of arrays. `uses`: queries that it has answered lately, or
+    that asked for it.
+    """
+
+    collection: str
+    fields: str
+    state: str
+    elements: bool
+    uses: int
 
 
 class Store(Protocol):
@@ -83,3 +99,23 @@ class Store(Protocol):
         change its argument nor `_id`. What it raises ends the call and nothing is changed. Returns
         None when there is no such document. Raises TooLarge for a new document over the limit.
         """
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """A store that makes its indexes by itself, and lets its owner have a say.
+
+    Raises NotFound for an unknown collection, Invalid for fields that cannot be indexed.
+    """
+
+    async def indexes(self, collection: str | None = None) -> list[IndexInfo]:
+        """What clients' collections, or one of them, have, in the order in which it was made."""
+
+    async def pin_index(self, collection: str, fields: str) -> None:
+        """Have an index and keep it; raises Invalid where there are too many."""
+
+    async def forbid_index(self, collection: str, path: str) -> None:
+        """Drop the indexes with `path`, and make none."""
+
+    async def release_index(self, collection: str, fields: str) -> None:
+        """End a pin, which leaves the index, or a prohibition; raises NotFound for neither."""

@@ -1,4 +1,4 @@
-"""What a SQLite file holds: its schema, and which table is which collection.
+"""What a SQLite file holds: its schema, which table is which collection and has which indexes.
 
 Documents are not touched here.
 """
@@ -6,13 +6,16 @@ Documents are not touched here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+
+import orjson
 
 from ..errors import Unavailable
 from .base import INTERNAL
+from .indexes import FORBIDDEN, Index
 
-SCHEMA = 1  # raised when an older Backpack could not read the file any more
+SCHEMA = 2  # raised when an older Backpack could not read the file any more
 
 # Numbers are never used again: a read that waited in a queue must not meet another collection.
 _CREATE = """CREATE TABLE catalogue(
@@ -20,6 +23,18 @@ _CREATE = """CREATE TABLE catalogue(
     name TEXT NOT NULL UNIQUE,
     by_id INTEGER NOT NULL
 )"""
+
+# What is made of them follows from the number: an index or a table of elements `i`, see `builds`.
+_CREATE_INDEXES = """CREATE TABLE indexes(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection INTEGER NOT NULL,
+    fields TEXT NOT NULL,
+    elements INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    by_id INTEGER NOT NULL
+)"""
+
+_INDEXES = "SELECT collection, number, fields, elements, state, by_id FROM indexes"
 
 # odd: a string in it holds U+0000, where json_extract would end it. It stands before doc, so that
 # reading it does not walk through a long document.
@@ -33,10 +48,14 @@ _CREATE_TABLE = """CREATE TABLE {name}(
 
 @dataclass(frozen=True)
 class Table:
-    """A collection's table. `by_id`: its ids did not only grow, so `seq` is not their order."""
+    """A collection's table. `by_id`: its ids did not only grow, so `seq` is not their order.
+
+    `indexes`: those it has, and what is forbidden.
+    """
 
     number: int
     by_id: bool
+    indexes: tuple[Index, ...] = ()
 
     @property
     def name(self) -> str:
@@ -46,6 +65,22 @@ class Table:
     def place(self) -> str:
         """The column that orders by `_id`."""
         return "id" if self.by_id else "seq"
+
+    def behind(self, after: str) -> str:
+        """The condition for documents behind the `_id` `after`, whether it is there or not."""
+        if self.by_id:
+            return f"id>{after}"
+        last = f"SELECT seq FROM {self.name} WHERE id<={after} ORDER BY id DESC LIMIT 1"
+        return f"seq>ifnull(({last}),0)"
+
+    @property
+    def odd(self) -> str:
+        """The index of its odd rows; it is there as soon as there is any other."""
+        return f"o{self.number}"
+
+    @property
+    def made(self) -> Iterator[Index]:
+        return (index for index in self.indexes if index.state != FORBIDDEN)
 
 
 class Catalogue:
@@ -67,15 +102,23 @@ class Catalogue:
             )
         if version < SCHEMA:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute(_CREATE)
+            if version < 1:
+                self._connection.execute(_CREATE)
+            self._connection.execute(_CREATE_INDEXES)
             self._connection.execute(f"PRAGMA user_version={SCHEMA}")
             self._connection.execute("COMMIT")
         self.load()
 
     def load(self) -> None:
         """Read again what the file says: at the start, and after a transaction was undone."""
+        indexes: dict[int, list[Index]] = {}
+        for collection, *row in self._connection.execute(f"{_INDEXES} ORDER BY number"):
+            indexes.setdefault(collection, []).append(_index(*row))
         rows = self._connection.execute("SELECT name, number, by_id FROM catalogue")
-        self._tables = {name.decode(): Table(number, bool(by_id)) for name, number, by_id in rows}
+        self._tables = {
+            name.decode(): Table(number, bool(by_id), tuple(indexes.get(number, ())))
+            for name, number, by_id in rows
+        }
         self._greatest.clear()
 
     def get(self, collection: str) -> Table | None:
@@ -104,7 +147,11 @@ class Catalogue:
             return False
         self._greatest.pop(table.number, None)
         self._connection.execute("DELETE FROM catalogue WHERE number=?", (table.number,))
+        self._connection.execute("DELETE FROM indexes WHERE collection=?", (table.number,))
         self._connection.execute(f"DROP TABLE {table.name}")
+        for index in table.made:
+            if index.elements:
+                self._connection.execute(f"DROP TABLE {index.name}")
         return True
 
     def greatest(self, table: Table) -> str:
@@ -133,4 +180,14 @@ def at_snapshot(connection: sqlite3.Connection, table: Table) -> Table | None:
     row = connection.execute(
         "SELECT by_id FROM catalogue WHERE number=?", (table.number,)
     ).fetchone()
-    return Table(table.number, bool(row[0])) if row else None
+    if row is None:
+        return None
+    found = connection.execute(
+        f"{_INDEXES} WHERE collection=? ORDER BY number", (table.number,)
+    ).fetchall()
+    return Table(table.number, bool(row[0]), tuple(_index(*rest) for _, *rest in found))
+
+
+def _index(number: int, fields: bytes, elements: int, state: bytes, by_id: int) -> Index:
+    pairs = tuple((path, way) for path, way in orjson.loads(fields))
+    return Index(number, pairs, bool(elements), state.decode(), bool(by_id))

@@ -35,7 +35,7 @@ class Commits:
 
     A write is a function that is called inside a transaction, perhaps again in another one. Its
     result is handed out after the COMMIT. What it raises must have changed nothing; that reaches
-    its own caller only. `undone` is called after a transaction was rolled back.
+    its own caller only. `undone` is called after a transaction was rolled back, and after `alone`.
 
     The write-ahead log of the file `path` is moved into it by one of `threads` while writes wait:
     beside steady writers it would grow without end.
@@ -56,6 +56,7 @@ class Commits:
         self._refusal: BackpackError | None = None
         self._threads = threads
         self._checkpoint: asyncio.Future[bool] | None = None
+        self._alone: asyncio.Future[Any] | None = None
         self._checkpoint_at = _WAL
         self._again_at = 0.0
         self._stuck = False
@@ -91,8 +92,38 @@ class Commits:
 
     @property
     def busy(self) -> bool:
-        """Whether writes wait, or the log is being moved."""
-        return bool(self._waiting or self._checkpoint)
+        """Whether writes wait, or something that they wait for is under way."""
+        return bool(self._waiting or self._held_up)
+
+    @property
+    def _held_up(self) -> asyncio.Future[Any] | None:
+        """What writes have to wait for."""
+        return self._checkpoint or self._alone
+
+    async def alone(self, work: Callable[[Path], _Result]) -> _Result:
+        """What `work` returns, which writes to the file by a connection of its own in a thread.
+
+        Other writes wait for it; as a second writer they would be refused. Raises what `refuse` was
+        given.
+        """
+        assert self._path is not None
+        while self._held_up:
+            await asyncio.wait([self._held_up])
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)
+        loop = asyncio.get_running_loop()
+        self._alone = ended = loop.run_in_executor(self._threads, work, self._path)
+        ended.add_done_callback(self._end_alone)
+        return await asyncio.shield(ended)
+
+    def _end_alone(self, ended: asyncio.Future[Any]) -> None:
+        ended.exception()  # is known, where nobody waits for it any more
+        self._alone = None
+        self._end_read()  # it would see the file as it was before
+        try:
+            self._undone()
+        finally:
+            self._flush()
 
     @property
     def has_log(self) -> bool:
@@ -117,14 +148,14 @@ class Commits:
     async def close(self) -> None:
         """Commit what is waiting; no write may come after it."""
         self.stop()
-        while self._waiting or self._checkpoint:
-            if self._checkpoint:
-                await asyncio.wait([self._checkpoint])
+        while self._waiting or self._held_up:
+            if self._held_up:
+                await asyncio.wait([self._held_up])
             else:
                 self._flush()
 
     def _flush(self) -> None:
-        if self._checkpoint or not self._waiting:
+        if self._held_up or not self._waiting:
             return
         batch = [write for write in self._waiting if not write[1].cancelled()]
         outcomes = self._commit(batch)

@@ -7,6 +7,7 @@ do; scans of large collections run in a `Reader`. All writes go through `Commits
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,22 +19,24 @@ from .. import documents
 from ..documents import Document
 from ..errors import Conflict, TooSlow
 from ..queries import EVERYTHING, Filter, Query
-from . import scans
-from .base import INTERNAL, Changed
+from . import lookups, scans
+from .base import INTERNAL, Changed, IndexInfo
 from .catalogue import Catalogue, Table, at_snapshot
 from .commits import Commits
 from .handles import Handle, Handles
+from .lookups import FEW, SMALL, Answer, Effort, Look, Pages
 from .reader import Reader
 from .scans import Deadline
 from .sqlite import own_error
+from .upkeep import Upkeep
 
-_FEW = 1_000  # rows that may be looked through on the event loop's thread
-_BUDGET = 0.005  # seconds that this may take; rows can be large
+_BUDGET = 0.005  # seconds that a look through a small collection may take here; rows can be large
+_TRY = 0.002  # seconds that other looks get before they go to a thread, which costs 0.5 ms
+_QUICK = 0.0003  # seconds; a query that takes longer asks for an index
 _STEPS = 200  # of SQLite's virtual machine between two looks at the clock
 
 _Result = TypeVar("_Result")
 _Row = tuple[str, bool, bytes]
-_Look = Callable[[sqlite3.Connection, Table, Deadline], _Result]
 
 
 class DurableStore:
@@ -55,8 +58,11 @@ class DurableStore:
     ) -> None:
         self._max_document = max_document
         self._deadline = deadline
-        self._handle = Handle(path, handles or Handles(), synchronous)
-        self._reader = Reader(path, deadline) if path else None
+        handles = handles or Handles()
+        self._handle = Handle(path, handles, synchronous)
+        self._reader = Reader(path, deadline, handles.readers) if path else None
+        self._pages = Pages()
+        self._upkeep = Upkeep(self._handle, path)
 
     # Each asks for the open file anew: another store may have needed its place since.
 
@@ -78,6 +84,7 @@ class DurableStore:
 
     async def close(self) -> None:
         """Finish running scans and queued writes, and leave the file alone, without a log."""
+        await self._upkeep.close()
         if self._reader is not None:
             await self._reader.close()
         await self._handle.close()
@@ -98,6 +105,9 @@ class DurableStore:
         return await self._commits.submit(write)
 
     async def drop_collection(self, name: str) -> bool:
+        table = self._catalogue.get(name)
+        if table is not None:
+            self._upkeep.forget(table)
         return await self._commits.submit(lambda: self._catalogue.drop(name))
 
     async def insert(self, collection: str, documents: Sequence[Document]) -> list[bytes]:
@@ -150,53 +160,118 @@ class DurableStore:
         table = self._catalogue.get(collection)
         if table is None:
             return []
-        if query.limit and query.skip + query.limit <= _FEW and _is_plain(query):
+        if query.limit and query.skip + query.limit <= SMALL and _is_plain(query):
             try:
                 self._commits.share_read()
                 return scans.page(query, self._connection, table)
             except sqlite3.Error as exc:
                 raise own_error(exc) from exc
-        return await self._scan(table, [], partial(scans.find, query))
+        page = self._page(table, query)
+        if page is None:
+            return await self._look(table, query, [], partial(lookups.find, query))
+        self._upkeep.used(table, page.indexes)
+        return page.result
+
+    def _page(self, table: Table, query: Query) -> Answer[list[bytes]] | None:
+        opened = self._handle.use()
+        try:
+            opened.commits.share_read()
+            return self._pages.find(query, opened.connection, table)
+        except sqlite3.Error as exc:
+            if _lacks_index(exc):
+                return None
+            raise own_error(exc) from exc
 
     async def count(self, collection: str, filter: Filter) -> int:
         table = self._catalogue.get(collection)
         if table is None:
             return 0
-        return await self._scan(table, 0, partial(scans.count, filter))
+        query = Query(filter)
+        return await self._look(table, query, 0, partial(lookups.count, query))
 
-    async def _scan(self, table: Table, nothing: _Result, look: _Look[_Result]) -> _Result:
-        """What `look` sees, on this thread while that is quick; `nothing` if the table goes."""
-        if self._reader is None:
-            return self._scan_here(table, self._deadline, look)
-        if self._is_small(table):
-            try:
-                return self._scan_here(table, _BUDGET, look)
-            except TooSlow:
-                pass
+    async def _look(
+        self, table: Table, query: Query, nothing: _Result, look: Look[_Result]
+    ) -> _Result:
+        """What `look` sees: on this thread where that is quick; `nothing` if the table goes."""
+        rows = self._greatest(table)
+        effort = Effort(max(FEW, rows // 5), scan=True)
+        try:
+            began = time.thread_time()
+            if self._reader is None:
+                answer = self._look_here(table, Deadline(self._deadline), effort, look)
+            else:
+                answer = self._try_here(table, rows, look)
+            is_quick = answer is not None and time.thread_time() - began < _QUICK
+            if answer is None:
+                answer = await self._look_there(table, Answer(nothing), effort, look)
+        except TooSlow as exc:
+            self._upkeep.scanned(table, query, rows)
+            why = self._upkeep.why_slow(table, query)
+            raise TooSlow(f"{exc.message}{why and f' ({why})'}") from exc
+        self._upkeep.used(table, answer.indexes)
+        if not is_quick:
+            self._upkeep.scanned(table, query, rows)
+        return answer.result
 
-        def look_there(connection: sqlite3.Connection, deadline: Deadline) -> _Result:
+    def _greatest(self, table: Table) -> int:
+        """The greatest `seq` of a table: no fewer than its rows."""
+        opened = self._handle.use()
+        try:
+            opened.commits.share_read()
+            (last,) = opened.connection.execute(f"SELECT max(seq) FROM {table.name}").fetchone()
+        except sqlite3.Error as exc:
+            raise own_error(exc) from exc
+        return last or 0
+
+    def _try_here(self, table: Table, rows: int, look: Look[_Result]) -> Answer[_Result] | None:
+        """None where it takes too long."""
+        is_small = rows <= SMALL
+        effort = Effort(FEW, scan=is_small)
+        # Of this thread alone: what others do meanwhile says nothing about the query.
+        deadline = Deadline(_BUDGET if is_small else _TRY, clock=time.thread_time)
+        try:
+            return self._look_here(table, deadline, effort, look)
+        except TooSlow:
+            return None
+
+    def _look_here(
+        self, table: Table, deadline: Deadline, effort: Effort, look: Look[_Result]
+    ) -> Answer[_Result] | None:
+        connection = self._connection
+        connection.set_progress_handler(deadline.passed, _STEPS)
+        try:
+            return look(connection, table, deadline, effort)
+        except sqlite3.Error as exc:
+            if _lacks_index(exc):
+                return None
+            raise (deadline.too_slow() if deadline.passed() else own_error(exc)) from exc
+        finally:
+            connection.set_progress_handler(None, 0)
+
+    async def _look_there(
+        self, table: Table, nothing: Answer[_Result], effort: Effort, look: Look[_Result]
+    ) -> Answer[_Result]:
+        def look_there(connection: sqlite3.Connection, deadline: Deadline) -> Answer[_Result]:
             found = at_snapshot(connection, table)
-            return look(connection, found, deadline) if found else nothing
+            answer = look(connection, found, deadline, effort) if found else nothing
+            assert answer is not None  # whatever the effort
+            return answer
 
+        assert self._reader is not None
         with self._handle.held():
             return await self._reader.run(look_there)
 
-    def _is_small(self, table: Table) -> bool:
-        try:
-            (last,) = self._connection.execute(f"SELECT max(seq) FROM {table.name}").fetchone()
-        except sqlite3.Error as exc:
-            raise own_error(exc) from exc
-        return last is None or last <= _FEW
+    async def indexes(self, collection: str | None = None) -> list[IndexInfo]:
+        return self._upkeep.indexes(collection)
 
-    def _scan_here(self, table: Table, seconds: float, look: _Look[_Result]) -> _Result:
-        deadline = Deadline(seconds)
-        self._connection.set_progress_handler(deadline.passed, _STEPS)
-        try:
-            return look(self._connection, table, deadline)
-        except sqlite3.Error as exc:
-            raise (deadline.too_slow() if deadline.passed() else own_error(exc)) from exc
-        finally:
-            self._connection.set_progress_handler(None, 0)
+    async def pin_index(self, collection: str, fields: str) -> None:
+        await self._upkeep.pin(collection, fields)
+
+    async def forbid_index(self, collection: str, path: str) -> None:
+        await self._upkeep.forbid(collection, path)
+
+    async def release_index(self, collection: str, fields: str) -> None:
+        await self._upkeep.release(collection, fields)
 
     async def change(
         self, collection: str, record_id: str, edit: Callable[[Document], Document | None]
@@ -232,6 +307,11 @@ class DurableStore:
 
 def _is_plain(query: Query) -> bool:
     return not query.sort and query.filter.tree == EVERYTHING.tree
+
+
+def _lacks_index(exc: sqlite3.Error) -> bool:
+    """Whether a statement names an index that a thread has dropped just now."""
+    return "no such index" in str(exc) or "no such table" in str(exc)
 
 
 def _taken() -> Conflict:

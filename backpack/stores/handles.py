@@ -19,6 +19,7 @@ from pathlib import Path
 from ..errors import BackpackError, NoSpace, ReadOnly, Unavailable
 from .catalogue import Catalogue
 from .commits import Commits, wal_size
+from .reader import Threads
 from .sqlite import connect, connect_frozen, disk_error
 
 _THREADS = 2  # that move write-ahead logs into their files; more would only wait for the disk
@@ -44,8 +45,9 @@ class Opened:
 class Handles:
     """The open files of a process, `limit` at most besides those that are busy.
 
-    Every store of the process shares it, with the threads that move write-ahead logs. It takes no
-    more than half of the file descriptors that the process may have.
+    Every store of the process shares it, with the threads that move write-ahead logs and make
+    indexes, and those that read. It takes no more than half of the file descriptors that the
+    process may have.
     """
 
     def __init__(self, limit: int = 100) -> None:
@@ -57,6 +59,7 @@ class Handles:
         self._emptying: set[Handle] = set()
         self._again: asyncio.TimerHandle | None = None
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="backpack-checkpoint")
+        self.readers = Threads()
 
     def add(self, handle: Handle) -> None:
         self._open[handle] = None

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from heapq import merge
 from itertools import chain, islice
+from math import inf
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
-from ..documents import Document
 from ..errors import TooSlow
-from ..queries import Filter, Query, order
+from ..queries import Filter, Query, placing
 from .catalogue import Table
+from .plans import Choice, Walk
 from .sql import UNDECIDED, Columns, Ordering, Predicate, ordering, predicate
 
 # Rows between two looks at the clock; those that are matched here cost several times as much.
@@ -34,19 +37,30 @@ class Deadline:
     """When a scan has to end: `seconds` from now, or when `end` is called.
 
     `pause`: seconds that the scan's thread sleeps between pieces of work, so that others get the
-    interpreter.
+    interpreter. `clock`: what is measured.
     """
 
-    def __init__(self, seconds: float, pause: float = 0.0) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        pause: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._seconds = seconds
         self._pause = pause
-        self._at = time.monotonic() + seconds
+        self._clock = clock
+        self._at = clock() + seconds
 
     def passed(self) -> bool:
-        return time.monotonic() > self._at
+        return self._clock() > self._at
 
     def end(self) -> None:
-        self._at = 0.0
+        self._at = -inf
+
+    @property
+    def left(self) -> float:
+        """Seconds; negative when it has passed."""
+        return self._at - self._clock()
 
     def check(self) -> None:
         """Between two pieces of work: raises TooSlow when the time is up."""
@@ -70,75 +84,112 @@ def page(query: Query, connection: sqlite3.Connection, table: Table) -> list[byt
         rows = connection.execute(f"SELECT doc FROM {table.name} {order}", bounds)
     else:
         rows = connection.execute(
-            f"SELECT doc FROM {table.name} WHERE {_behind(table, '?')} {order}",
+            f"SELECT doc FROM {table.name} WHERE {table.behind('?')} {order}",
             (query.after, *bounds),
         )
     return [doc for (doc,) in rows]
 
 
 def find(
-    query: Query, connection: sqlite3.Connection, table: Table, deadline: Deadline
+    query: Query,
+    connection: sqlite3.Connection,
+    table: Table,
+    deadline: Deadline,
+    choice: Choice | None = None,
 ) -> list[bytes]:
-    """The encoded documents that `query` asks for; raises TooSlow."""
+    """The encoded documents that `query` asks for, all of them in `choice`; raises TooSlow."""
     columns = Columns()
     wanted = predicate(query.filter.tree, columns)
     by = ordering(query.sort, table.place, columns)
     try:
-        return _Scan(connection, table, columns, deadline).find(query, wanted, by)
+        return _Scan(connection, table, columns, deadline, choice).find(query, wanted, by)
     except sqlite3.OperationalError as exc:
-        if not _is_beyond_sqlite(exc):
+        if not is_beyond_sqlite(exc):
             raise
         by = by if by.plain == "1" else Ordering(table.place, "0")
         return _Scan(connection, table, Columns(), deadline).find(query, UNDECIDED, by)
 
 
-def count(filter: Filter, connection: sqlite3.Connection, table: Table, deadline: Deadline) -> int:
-    """How many documents match; raises TooSlow."""
+def count(
+    filter: Filter,
+    connection: sqlite3.Connection,
+    table: Table,
+    deadline: Deadline,
+    choice: Choice | None = None,
+) -> int:
+    """How many documents match, all of them in `choice`; raises TooSlow."""
     columns = Columns()
     wanted = predicate(filter.tree, columns)
     try:
-        return _Scan(connection, table, columns, deadline).count(filter, wanted)
+        return _Scan(connection, table, columns, deadline, choice).count(filter, wanted)
     except sqlite3.OperationalError as exc:
-        if not _is_beyond_sqlite(exc):
+        if not is_beyond_sqlite(exc):
             raise
         return _Scan(connection, table, Columns(), deadline).count(filter, UNDECIDED)
 
 
-def _is_beyond_sqlite(exc: sqlite3.OperationalError) -> bool:
+def walked(
+    query: Query,
+    connection: sqlite3.Connection,
+    table: Table,
+    deadline: Deadline,
+    walk: Walk,
+    *,
+    has_unclear: bool,
+) -> list[bytes]:
+    """What `query` asks for along an index; `has_unclear`: some rows are not clear."""
+    scan = _Scan(connection, table, Columns(), deadline)
+    if not has_unclear:
+        return scan.page(query, walk.clear, walk.values, exact=walk.exact)
+    behind = "1" if query.after is None else table.behind(":after")
+    statement = f"SELECT doc FROM {table.name} WHERE seq IN ({walk.unclear}) AND {behind}"
+    unclear = connection.execute(statement, walk.values).fetchall()
+    with closing(scan.matching(query.filter, walk.statement, walk.values)) as clear:
+        unsure = ((doc, False, False) for (doc,) in unclear)
+        return _merged(chain(unsure, ((doc, True, True) for doc in clear)), query, deadline)
+
+
+def is_beyond_sqlite(exc: sqlite3.OperationalError) -> bool:
+    """Whether a statement was too much for SQLite's parser."""
     return any(words in str(exc) for words in _BEYOND_SQLITE)
-
-
-def _behind(table: Table, after: str) -> str:
-    """The condition for documents behind the `_id` `after`, which need not be there any more."""
-    if table.by_id:
-        return f"id>{after}"
-    last = f"SELECT seq FROM {table.name} WHERE id<={after} ORDER BY id DESC LIMIT 1"
-    return f"seq>ifnull(({last}),0)"
 
 
 class _Scan:
     """One look through a table; predicates and orderings speak of its documents by `columns`."""
 
     def __init__(
-        self, connection: sqlite3.Connection, table: Table, columns: Columns, deadline: Deadline
+        self,
+        connection: sqlite3.Connection,
+        table: Table,
+        columns: Columns,
+        deadline: Deadline,
+        choice: Choice | None = None,
     ) -> None:
         self._connection = connection
         self._table = table
         self._columns = columns
         self._deadline = deadline
+        self._within = f" AND seq IN ({choice.rows})" if choice else ""
+        self._values = choice.values if choice else {}
 
     def find(self, query: Query, wanted: Predicate, by: Ordering) -> list[bytes]:
         if by.plain != "1":
             return self._sorted(query, wanted, by)
-        behind = "1" if query.after is None else _behind(self._table, ":after")
-        source = self._rows_of("doc", f"{behind} AND {wanted.narrow} ORDER BY {by.terms}")
+        behind = "1" if query.after is None else self._table.behind(":after")
+        source = self._rows_of("doc", f"{behind} AND {wanted.narrow}", f"ORDER BY {by.terms}")
         statement = f"SELECT doc,{wanted.subset} FROM {source} WHERE {wanted.superset}"
         values = {**wanted.values, "after": query.after}
-        if wanted.exact:
+        return self.page(query, statement, values, exact=wanted.exact)
+
+    def page(
+        self, query: Query, statement: str, values: dict[str, Any], *, exact: bool
+    ) -> list[bytes]:
+        """The page of rows (document, whether it matches for sure) in the order asked for."""
+        if exact:
             bounds = {"limit": -1 if query.limit is None else query.limit, "skip": query.skip}
             rows = self._run(f"{statement} LIMIT :limit OFFSET :skip", {**values, **bounds}, _ROWS)
             return [doc for doc, _ in rows]
-        with closing(self._matching(query.filter, statement, values)) as found:
+        with closing(self.matching(query.filter, statement, values)) as found:
             return list(islice(found, query.skip, _end(query)))
 
     def _sorted(self, query: Query, wanted: Predicate, by: Ordering) -> list[bytes]:
@@ -155,32 +206,35 @@ class _Scan:
             with closing(self._run(statement, {**wanted.values, "most": end + _UNSURE})) as rows:
                 first = list(islice(rows, _UNSURE + 1))
                 if len(first) <= _UNSURE or first[-1][-1]:
-                    return _merged(chain(first, rows), query)
+                    return _merged(chain(first, rows), query, self._deadline)
         with closing(self._run(statement, {**wanted.values, "most": -1})) as rows:
-            return _merged(rows, query)
+            return _merged(rows, query, self._deadline)
 
     def count(self, filter: Filter, wanted: Predicate) -> int:
-        rows = self._rows_of("id", wanted.narrow) if self._columns else self._table.name
+        looks = self._columns or self._within
+        rows = self._rows_of("id", wanted.narrow) if looks else self._table.name
         sure = "count(*)" if wanted.exact else f"total({wanted.subset})"
         statement = f"SELECT count(*),{sure} FROM {rows} WHERE {wanted.superset}"
-        possible, sure = self._connection.execute(statement, wanted.values).fetchone()
+        values = {**wanted.values, **self._values}
+        possible, sure = self._connection.execute(statement, values).fetchone()
         if possible == sure:
             return int(possible)
         rows = self._rows_of("doc", wanted.narrow)
         unsure = f"{wanted.superset} AND {wanted.subset} IS NOT TRUE"
         statement = f"SELECT doc,0 FROM {rows} WHERE {unsure}"
-        return int(sure) + sum(1 for _ in self._matching(filter, statement, wanted.values))
+        return int(sure) + sum(1 for _ in self.matching(filter, statement, wanted.values))
 
-    def _rows_of(self, names: str, where: str) -> str:
+    def _rows_of(self, names: str, where: str, order: str = "") -> str:
         """A subquery of the columns `names`, `id`, `odd` and those that are written for documents.
 
         Without its LIMIT, SQLite would merge it into the query round it, and write each of its
         columns out again. The rows come in its order.
         """
         columns = ",".join(["id", "odd", names, *self._columns.terms])
-        return f"(SELECT {columns} FROM {self._table.name} WHERE {where} LIMIT -1)"
+        rows = f"{self._table.name} WHERE {where}{self._within} {order}"
+        return f"(SELECT {columns} FROM {rows} LIMIT -1)"
 
-    def _matching(
+    def matching(
         self, filter: Filter, statement: str, values: dict[str, Any]
     ) -> Generator[bytes, None, None]:
         """The documents that match, of rows (document, whether it is sure to match)."""
@@ -191,14 +245,16 @@ class _Scan:
     def _run(
         self, statement: str, values: dict[str, Any], at_once: int = _MATCHED_ROWS
     ) -> Generator[tuple[Any, ...], None, None]:
-        with closing(self._connection.execute(statement, values)) as rows:
+        with closing(self._connection.execute(statement, {**values, **self._values})) as rows:
             for number, row in enumerate(rows, 1):
                 yield row
                 if number % at_once == 0:
                     self._deadline.check()
 
 
-def _merged(rows: Iterable[tuple[bytes, bool, bool]], query: Query) -> list[bytes]:
+def _merged(
+    rows: Iterable[tuple[bytes, bool, bool]], query: Query, deadline: Deadline
+) -> list[bytes]:
     """The page of rows (document, whether it matches for sure, whether its place is sure as well).
 
     Those that are not sure come first, the others in order.
@@ -217,22 +273,36 @@ def _merged(rows: Iterable[tuple[bytes, bool, bool]], query: Query) -> list[byte
         elif matches or query.filter.matches(orjson.loads(doc)):
             unsure.append(doc)
             if end is not None and len(unsure) >= end + _ROWS:
-                unsure = _ordered(unsure, query)[:end]
-    return _ordered(found + unsure, query)[query.skip : end] if unsure else found
+                unsure = _ordered(unsure, query, deadline)[:end]
+    return _ordered(found + unsure, query, deadline)[query.skip : end] if unsure else found
 
 
 def _end(query: Query) -> int | None:
     return None if query.limit is None else query.skip + query.limit
 
 
-def _ordered(found: list[bytes], query: Query) -> list[bytes]:
-    # Only what is sorted by is kept: the garbage collector stops all threads for 200 ms to walk
-    # through 100,000 whole documents.
-    heads = {"_id", *(path.partition(".")[0] for path, _ in query.sort)}
-    texts: dict[str, bytes] = {}
-    documents: list[Document] = []
-    for encoded in found:
-        document = orjson.loads(encoded)
-        texts[document["_id"]] = encoded
-        documents.append({name: document[name] for name in heads if name in document})
-    return [texts[document["_id"]] for document in order(documents, query.sort)]
+def _ordered(found: list[bytes], query: Query, deadline: Deadline) -> list[bytes]:
+    """Sorted in pieces: the whole of it in one would hold the interpreter for 50 ms at 100,000.
+
+    No keys are kept: the garbage collector stops all threads for 25 ms to walk through as many.
+    """
+
+    place = placing(query.sort)
+
+    def keyed(documents: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
+        return ((place(orjson.loads(one)), one) for one in documents)
+
+    pieces: list[list[bytes]] = []
+    for start in range(0, len(found), _ROWS):
+        piece = sorted(keyed(found[start : start + _ROWS]), key=itemgetter(0))
+        pieces.append([one for _, one in piece])
+        if len(found) > _ROWS:
+            deadline.check()
+    if len(pieces) == 1:
+        return pieces[0]
+    ordered: list[bytes] = []
+    for _, one in merge(*map(keyed, pieces), key=itemgetter(0)):
+        ordered.append(one)
+        if len(ordered) % _MATCHED_ROWS == 0:
+            deadline.check()
+    return ordered

@@ -9,12 +9,13 @@ lies behind an array, a key cannot say: there it is `ARRAY`, and SQL leaves the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from ..queries import And, Compare, ElemMatch, Exists, In, Node, Not, Or, Regex, Size
+from .indexes import conjuncts
 
 ARRAY = "x'ff'"
 OBJECT = "x'04'"
@@ -90,15 +91,20 @@ class Ordering:
 UNDECIDED = Predicate("1", "0", {})
 
 
-def predicate(tree: Node, write: Writing = inline) -> Predicate:
-    """The conditions for a filter's tree, on a table with the columns id, odd and doc."""
-    translation = _Translation(write)
-    parts = list(_conjuncts(tree))
+def predicate(
+    tree: Node, write: Writing = inline, clear: Collection[str] | None = None
+) -> Predicate:
+    """The conditions for a filter's tree, on a table with the columns id, odd and doc.
+
+    `clear`: asked are only rows that are not odd and have no array at these paths.
+    """
+    translation = _Translation(write, clear=clear or ())
+    parts = list(conjuncts(tree))
     pairs = [translation.pair(part) for part in parts]
     superset, subset = _joined(" AND ", pairs, "1")
     if len(superset) + sum(map(len, translation.expressions)) > _LONGEST:
         return UNDECIDED
-    if translation.reads_values:
+    if translation.reads_values and clear is None:
         superset, subset = f"({superset} OR odd)", f"({subset} AND NOT odd)"
     narrow = [pair[0] for part, pair in zip(parts, pairs, strict=True) if _reads_id(part)]
     return Predicate(superset, subset, translation.values, " AND ".join(narrow) or "1")
@@ -147,13 +153,44 @@ def _locations(path: str) -> list[str]:
     return [f"'${''.join(steps[: depth + 1])}'" for depth in range(len(steps))]
 
 
-def _conjuncts(node: Node) -> Iterator[Node]:
-    """Filters that all have to match for `node` to match, and suffice."""
-    if isinstance(node, And):
-        for part in node.parts:
-            yield from _conjuncts(part)
-    else:
-        yield node
+def location(path: str) -> str:
+    """The JSON path, as an SQL literal, of `path`."""
+    return _locations(path)[-1]
+
+
+def element(row: str) -> str:
+    """The expression for an element of an array, a row of json_each, as `key` has values."""
+    return (
+        f"CASE {row}.type WHEN 'array' THEN {ARRAY} WHEN 'object' THEN {OBJECT} "
+        f"WHEN 'true' THEN {_BOOLEANS[True]} WHEN 'false' THEN {_BOOLEANS[False]} "
+        f"ELSE {row}.atom END"
+    )
+
+
+class Seeking:
+    """Writes conditions that an index finds the rows of, one value or range each.
+
+    Their parameters, `values`, go by other names than those of a `Predicate`.
+    """
+
+    def __init__(self) -> None:
+        self._translation = _Translation(prefix="s")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return self._translation.values
+
+    def conditions(self, node: Compare | In, value: str) -> list[str]:
+        """What is to be found where `value` is a key, or the element of an array."""
+        if isinstance(node, In):
+            others = tuple(one for one in node.values if one is not None)
+            nodes: list[Compare | In] = [In(node.path, others)] if others else []
+            if len(others) < len(node.values):
+                nodes.append(Compare(node.path, "eq", None))
+        else:
+            nodes = [node]
+        told = [self._translation.told(one, value)[0] for one in nodes]
+        return [f"({condition})" for condition in told if condition != "0"]
 
 
 def _reads_id(node: Node) -> bool:
@@ -173,8 +210,12 @@ class _Translation:
     `json_extract` makes of strings.
     """
 
-    def __init__(self, write: Writing) -> None:
+    def __init__(
+        self, write: Writing = inline, clear: Collection[str] = (), prefix: str = "v"
+    ) -> None:
         self._write = write
+        self._clear = clear
+        self._prefix = prefix
         self.values: dict[str, Any] = {}
         self.expressions: set[str] = set()
         self.reads_values = False
@@ -195,18 +236,20 @@ class _Translation:
         if isinstance(node, Exists):
             return self._exists(node.path, expression)
         if expression == "id":
-            superset, subset = self._told(node, expression)
+            superset, subset = self.told(node, expression)
             return f"({superset})", f"({subset})"
         self.reads_values = True
         written = self._written(expression)
-        superset, subset = self._told(node, written)
-        return f"({superset} OR {written}={ARRAY})", f"({subset})"
+        superset, subset = self.told(node, written)
+        if node.path not in self._clear:
+            superset = f"{superset} OR {written}={ARRAY}"
+        return f"({superset})", f"({subset})"
 
     def _written(self, expression: str) -> str:
         self.expressions.add(expression)
         return self._write(expression)
 
-    def _told(self, node: Compare | In | Regex | Size | ElemMatch, value: str) -> tuple[str, str]:
+    def told(self, node: Compare | In | Regex | Size | ElemMatch, value: str) -> tuple[str, str]:
         """What the key `value` tells of `node` where there is no array."""
         match node:
             case Compare(_, op, operand):
@@ -220,8 +263,8 @@ class _Translation:
     def _exists(self, path: str, expression: str) -> tuple[str, str]:
         if expression == "id":
             return "1", "1"
-        present = f"{self._written(f'json_type(doc,{_locations(path)[-1]})')} IS NOT NULL"
-        if "." not in path:
+        present = f"{self._written(f'json_type(doc,{location(path)})')} IS NOT NULL"
+        if "." not in path or path in self._clear:
             return f"({present})", f"({present})"
         return f"({present} OR {self._written(expression)}={ARRAY})", f"({present})"
 
@@ -273,7 +316,7 @@ class _Translation:
         return " OR ".join(supersets) or "0", " OR ".join(subsets) or "0"
 
     def _parameter(self, value: float | str) -> str:
-        name = f"v{len(self.values)}"
+        name = f"{self._prefix}{len(self.values)}"
         if isinstance(value, float):
             # Read by the parser that reads the documents: SQLite promises 15 exact digits of a
             # double and no more (sqlite.org/floatingpoint.html).

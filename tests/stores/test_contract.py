@@ -1,4 +1,5 @@
-"""The contract on every store: SQLite in a file and in memory, mongomock, a MongoDB-wire server."""
+"""The contract on every store: SQLite in a file, in memory and with indexes that come and go,
+mongomock, a MongoDB-wire server."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from backpack.stores.durable import DurableStore
 from backpack.stores.mongo import FakeMongoStore, MongoStore
 
 from .contract import Opener, StoreContract
+from .shaken import ShakenStore
 
 
 class TestDurableFile(StoreContract):
@@ -33,6 +35,17 @@ class TestDurableMemory(StoreContract):
     def opener(self) -> Opener:
         def opener(name: str = "one", **options: Any) -> Store:
             return DurableStore(None, **options)
+
+        return opener
+
+
+class TestShaken(StoreContract):
+    """With indexes that are made and dropped at random."""
+
+    @pytest.fixture
+    def opener(self, tmp_path: Path) -> Opener:
+        def opener(name: str = "one", **options: Any) -> Store:
+            return ShakenStore(tmp_path / f"{name}.sqlite3", **options)
 
         return opener
 

@@ -20,6 +20,7 @@ from backpack.stores.mongo import FakeMongoStore, MongoStore
 
 from . import wire_faults
 from .cases import Case, Questions, documents, has_nested_arrays, patches
+from .shaken import ShakenStore
 
 # 60 collections of 20 documents, with 50 queries each: 3,000 cases; every second one has arrays.
 SEEDS = range(60)
@@ -35,7 +36,12 @@ Collection = pymongo.collection.Collection[Document]
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
-    opened: list[Store] = [DurableStore(tmp_path / "a.sqlite3"), DurableStore(None)]
+    """A file, memory, and a file with indexes that are made and dropped at random."""
+    opened: list[Store] = [
+        DurableStore(tmp_path / "a.sqlite3"),
+        DurableStore(None),
+        ShakenStore(tmp_path / "b.sqlite3"),
+    ]
     for store in opened:
         await store.open()
     yield opened
