@@ -103,6 +103,29 @@ def rules(options: argparse.Namespace) -> None:
     _show(options, found, f"The rules of {bold(options.name)} are in force")
 
 
+def indexes(options: argparse.Namespace) -> None:
+    changes = [
+        ("pin_index", {"fields": options.pin}),
+        ("forbid_index", {"path": options.forbid}),
+        ("release_index", {"fields": options.release}),
+    ]
+    asked = [(command, given) for command, given in changes if None not in given.values()]
+    command, given = asked[0] if asked else ("indexes", {})
+    if given and options.collection is None:
+        raise Invalid("Name the collection too: backpack indexes NAME COLLECTION")
+    found = _perform(options, command, name=options.name, collection=options.collection, **given)
+    head = ["COLLECTION", "FIELDS", "STATE", "OF", "USES"]
+    rows = [_index_row(one) for one in found]
+    _show(options, found, *(table(head, rows) if rows else ["There are no indexes"]))
+
+
+def _index_row(one: dict[str, Any]) -> list[str]:
+    of = "elements" if one["elements"] else "values"
+    if one["state"] == "forbidden":
+        of = "-"
+    return [one["collection"], one["fields"], one["state"], of, str(one["uses"])]
+
+
 def _perform(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
     if options.served:
         from . import serve
@@ -177,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_key(commands)
     _add_rules(commands)
+    _add_indexes(commands)
     return parser
 
 
@@ -254,6 +278,27 @@ def _add_served(command: argparse.ArgumentParser) -> None:
         "--served",
         action="store_true",
         help="act on the backpack that BACKPACK_* variables name, as serve does",
+    )
+
+
+def _add_indexes(commands: Any) -> None:
+    command = _add_named_command(
+        commands,
+        "indexes",
+        indexes,
+        "Show the indexes that have made themselves, or have a say in them.",
+        "backpack indexes shop cars --pin brand,-price",
+    )
+    command.add_argument("collection", nargs="?", metavar="COLLECTION", help="one collection only")
+    change = command.add_mutually_exclusive_group()
+    change.add_argument(
+        "--pin",
+        metavar="PATH[,PATH]",
+        help="make an index and keep it; downwards by a - before the path: --pin=-price",
+    )
+    change.add_argument("--forbid", metavar="PATH", help="drop the indexes with it, and make none")
+    change.add_argument(
+        "--release", metavar="PATH[,PATH]", help="leave what was pinned or forbidden to itself"
     )
 
 

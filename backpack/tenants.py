@@ -27,7 +27,7 @@ from .records import Records
 from .rules import Rules
 from .sessions import Sessions, SessionStore
 from .settings import Settings
-from .stores.base import Store
+from .stores.base import Indexed, Store
 from .throttle import Throttle
 from .users import Users
 
@@ -193,6 +193,13 @@ class Backpack:
             config = Config.from_document(orjson.loads(stored))
             if config != before:
                 self._use(config)
+
+    @property
+    def indexed(self) -> Indexed:
+        """The store, as far as indexes go; raises Invalid when these are not Backpack's."""
+        if not isinstance(self.store, Indexed):
+            raise Invalid(f"The database of {self.name!r} has no indexes that make themselves")
+        return self.store
 
     def _use(self, config: Config) -> None:
         self.config = config

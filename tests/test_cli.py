@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from backpack import __version__, cli, folder
+from backpack.stores.durable import DurableStore
 from tests.sandboxes import Ended, Sandbox, command, environment
 
 Run = Callable[..., Ended]
@@ -37,9 +39,10 @@ def backpack(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(params=["folder", "sandbox"])
 def run(request: pytest.FixtureRequest, tmp_path: Path, backpack: Run) -> Iterator[Run]:
-    """Runs a command on a data folder that has the backpack `shop`."""
+    """Runs a command on a data folder that has the backpack `shop` with the collection `cars`."""
     data = tmp_path / "data"
     assert backpack("create", "shop", "--api-key", "shop-key-1", "--data", data).code == 0
+    asyncio.run(make_cars(data / "backpacks/shop/documents.sqlite3"))
 
     def run(*arguments: str | Path, stdin: str = "") -> Ended:
         return backpack(*arguments, "--data", data, stdin=stdin)
@@ -49,6 +52,13 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, backpack: Run) -> Iterat
         return
     with Sandbox(tmp_path, "--data", data):
         yield run
+
+
+async def make_cars(path: Path) -> None:
+    store = DurableStore(path)
+    await store.open()
+    await store.create_collection("cars")
+    await store.close()
 
 
 def told(ended: Ended) -> Any:
@@ -130,6 +140,32 @@ def test_rules_come_from_stdin(run: Run) -> None:
     assert told(run("rules", "shop")) == {"cars": {"read": "public"}}
 
 
+def test_indexes_are_pinned_and_listed(run: Run) -> None:
+    pinned = told(run("indexes", "shop", "cars", "--pin", "brand,-price", "--json"))
+
+    assert pinned == [
+        {
+            "collection": "cars",
+            "fields": "brand,-price",
+            "state": "pinned",
+            "elements": False,
+            "uses": 0,
+        }
+    ]
+    assert told(run("indexes", "shop", "--json")) == pinned
+    head, row = run("indexes", "shop", "cars").out.splitlines()
+    assert head.split() == ["COLLECTION", "FIELDS", "STATE", "OF", "USES"]
+    assert row.split() == ["cars", "brand,-price", "pinned", "values", "0"]
+
+
+def test_indexes_are_forbidden_and_released(run: Run) -> None:
+    run("indexes", "shop", "cars", "--pin=-price")
+    (forbidden,) = told(run("indexes", "shop", "cars", "--forbid", "price", "--json"))
+
+    assert (forbidden["fields"], forbidden["state"]) == ("price", "forbidden")
+    assert run("indexes", "shop", "cars", "--release", "price").out == "There are no indexes\n"
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -186,6 +222,24 @@ def test_bad_rules_say_where(run: Run, tmp_path: Path, content: str, why: str) -
         pytest.param(
             ("rules", "forum"), "There is no backpack 'forum'; there are: shop", id="rules"
         ),
+        pytest.param(
+            ("indexes", "shop", "boats"), "There is no collection 'boats'", id="no collection"
+        ),
+        pytest.param(
+            ("indexes", "shop", "--pin", "n"),
+            "Name the collection too: backpack indexes NAME COLLECTION",
+            id="--pin alone",
+        ),
+        pytest.param(
+            ("indexes", "shop", "cars", "--pin", "a,b,c"),
+            "There can be no index on 'a,b,c': an index has at most 2 paths",
+            id="too many paths",
+        ),
+        pytest.param(
+            ("indexes", "shop", "cars", "--release", "n"),
+            "'n' is neither pinned nor forbidden in 'cars'",
+            id="nothing to release",
+        ),
         pytest.param(("key", "shop", "--now"), "--now goes with --rotate", id="--now alone"),
         pytest.param(
             ("rules", "shop", "missing.json"),
@@ -227,6 +281,31 @@ def test_created_backpack_is_served_at_once(tmp_path: Path, backpack: Run) -> No
         gone = sandbox.get("forum").status_code
 
     assert (there, gone) == (200, 404)
+
+
+def test_index_that_made_itself_is_shown(tmp_path: Path, backpack: Run) -> None:
+    account = {"email": "ada@example.com", "password": "correct horse battery"}
+    show = ("indexes", "my-app", "cars", "--json", "--data", tmp_path / "data")
+    with Sandbox(tmp_path, "--data", "data") as sandbox, sandbox.client() as client:
+        client.post("/register", json=account).raise_for_status()
+        token = client.post("/login", json={**account, "token": True}).json()["token"]
+        client.headers["x-backpack-session"] = token
+        client.post("/collections", json={"collectionName": "cars"}).raise_for_status()
+        for start in (0, 1_000):
+            cars = [{"price": start + n} for n in range(1_000)]
+            client.post("/cars", json=cars).raise_for_status()
+        page: dict[str, str | int] = {
+            "filter": '{"price": {"$gt": 500}}',
+            "sort": "-price",
+            "limit": 2,
+        }
+        found = told(backpack(*show))
+        while not found:  # it is made beside the requests
+            prices = [one["price"] for one in client.get("/cars", params=page).json()]
+            assert prices == [1_999, 1_998]
+            found = told(backpack(*show))
+
+    assert [(one["fields"], one["state"]) for one in found] == [("-price", "automatic")]
 
 
 def test_commands_at_once_all_succeed(tmp_path: Path, backpack: Run) -> None:
@@ -348,6 +427,6 @@ def test_version_is_printed(backpack: Run) -> None:
     assert backpack("--version") == Ended(0, f"backpack {__version__}\n", "")
 
 
-@pytest.mark.parametrize("name", ["dev", "create", "list", "delete", "key", "rules"])
+@pytest.mark.parametrize("name", ["dev", "create", "list", "delete", "key", "rules", "indexes"])
 def test_help_has_an_example(name: str, backpack: Run) -> None:
     assert f"example: backpack {name}" in backpack(name, "--help").out

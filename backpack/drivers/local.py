@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ class Endpoint:
 
 
 Described = list[dict[str, str]]
+Indexes = list[dict[str, Any]]
 
 
 class LocalDriver:
@@ -107,6 +108,30 @@ class LocalDriver:
         await backpack.set_rules(rules)
         return dict(backpack.config.rules.raw)
 
+    async def indexes(self, name: str, collection: str | None = None) -> Indexes:
+        """The indexes of a backpack, or of one collection: `[{"collection", "fields", "state",
+        "elements", "uses"}]`; raises NotFound."""
+        found = await (await self._open(name)).indexed.indexes(collection)
+        return [asdict(index) for index in found]
+
+    async def pin_index(self, name: str, collection: str, fields: str) -> Indexes:
+        """Have an index on `fields`, such as `brand,-price`, and keep it; answers as `indexes`
+        does. Raises NotFound, and Invalid where there can be none."""
+        await (await self._open(name)).indexed.pin_index(collection, fields)
+        return await self.indexes(name, collection)
+
+    async def forbid_index(self, name: str, collection: str, path: str) -> Indexes:
+        """Drop the indexes with `path` and make none; answers as `indexes` does. Raises NotFound,
+        Invalid."""
+        await (await self._open(name)).indexed.forbid_index(collection, path)
+        return await self.indexes(name, collection)
+
+    async def release_index(self, name: str, collection: str, fields: str) -> Indexes:
+        """End what `pin_index` or `forbid_index` did; answers as `indexes` does. Raises NotFound,
+        Invalid."""
+        await (await self._open(name)).indexed.release_index(collection, fields)
+        return await self.indexes(name, collection)
+
     async def _open(self, name: str) -> Backpack:
         try:
             return await self._tenants.backpack(name)
@@ -122,7 +147,19 @@ class LocalDriver:
         return described
 
 
-COMMANDS = ("create", "delete", "key", "list", "rotate_key", "rules", "set_rules")
+COMMANDS = (
+    "create",
+    "delete",
+    "forbid_index",
+    "indexes",
+    "key",
+    "list",
+    "pin_index",
+    "release_index",
+    "rotate_key",
+    "rules",
+    "set_rules",
+)
 
 
 def _describe_key(backpack: Backpack) -> dict[str, str | None]:
