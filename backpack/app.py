@@ -58,6 +58,8 @@ def _create(tenants: Tenants, router: Router, blueprints: Iterable[Blueprint]) -
     config.AUTO_EXTEND = False
     # Sanic's ceiling is 16 KiB; a filter with 1,000 ids takes 30.
     Http.HEADER_CEILING = config.REQUEST_MAX_HEADER_SIZE = MAX_HEADER
+    # What is refused while it comes is read away up to this size, so that its sender sees why.
+    config.REQUEST_MAX_SIZE = 2 * (tenants.settings.max_upload + tenants.settings.max_body)
     # Sanic rewrites its own classes for the first application of a process, and stumbles over that
     # at the second. Who runs one only turns it on again: 10 us a request.
     config.TOUCHUP = False

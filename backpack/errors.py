@@ -7,7 +7,8 @@ BackpackError                500  the base class: never raised itself
 │   ├── Forbidden            403  not logged in, or not allowed
 │   ├── NotFound             404  nothing here, or nothing the caller may see
 │   ├── WrongMethod          405  the path exists, the method does not
-│   ├── TooLarge             413  body or document over its limit
+│   ├── TooLarge             413  body, document or file over its limit
+│   ├── BadRange             416  a file is shorter than where the wanted part begins
 │   ├── Invalid              422  understood, but not acceptable
 │   │   └── Conflict         422  it exists already
 │   └── TooMany              429  slow down, `retry_after` seconds
@@ -102,6 +103,22 @@ class TooLarge(BadRequest):
     status = 413
     code = "too_large"
     message = "Too large"
+
+
+class BadRange(BadRequest):
+    """`size`: that of the whole file, for the `content-range` header."""
+
+    status = 416
+    code = "bad_range"
+    message = "The file has no such part"
+
+    def __init__(self, message: str | None = None, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"content-range": f"bytes */{self.size}"}
 
 
 class Invalid(BadRequest):

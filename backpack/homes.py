@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """Each backpack is a folder `backpacks/NAME` with one SQLite file in it."""
+    """Each backpack is a folder `backpacks/NAME` with one SQLite file in it, and one for files."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         from .stores.handles import Handles
@@ -44,6 +44,7 @@ class Folder:
 
     async def open(self, name: str) -> Parts:
         from .stores.durable import DurableStore
+        from .stores.file_folder import FileFolder
         from .stores.sessions import DocumentSessions
 
         folder = self._path / name
@@ -57,7 +58,7 @@ class Folder:
             handles=self._handles,
         )
         await store.open()
-        return Parts(store, DocumentSessions(store), LocalBus())
+        return Parts(store, DocumentSessions(store), LocalBus(), FileFolder(folder / "files"))
 
     async def delete(self, name: str) -> None:
         # Out of sight by one rename first: a crash in the middle leaves no half of a backpack.
@@ -69,7 +70,8 @@ class Folder:
 
 
 class Memory:
-    """Each backpack is a fake MongoDB and a fake Redis of its own; nothing survives the process."""
+    """Each backpack is a fake MongoDB and a fake Redis of its own, its files are bytes; nothing
+    survives the process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -80,6 +82,7 @@ class Memory:
     async def open(self, name: str) -> Parts:
         from fakeredis import FakeAsyncRedis, FakeServer
 
+        from .stores.file_memory import FileMemory
         from .stores.mongo import FakeMongoStore
         from .stores.sessions import RedisSessions
 
@@ -89,7 +92,7 @@ class Memory:
         await store.open()
         # Beyond its bound (100 by default) the pool does not wait, it fails.
         redis = FakeAsyncRedis(server=FakeServer(), max_connections=10_000)
-        return Parts(store, RedisSessions(redis, name), LocalBus(), redis.aclose)
+        return Parts(store, RedisSessions(redis, name), LocalBus(), FileMemory(), redis.aclose)
 
     async def delete(self, name: str) -> None:
         return None

@@ -32,6 +32,9 @@ class Settings:
     max_document: int = 1_048_576  # bytes of a stored document, BACKPACK_MAX_DOCUMENT
     max_batch: int = 1_000  # documents in one create, BACKPACK_MAX_BATCH
     max_collections: int = 1_000  # collections of a backpack, BACKPACK_MAX_COLLECTIONS
+    max_upload: int = 104_857_600  # bytes of a file, BACKPACK_MAX_UPLOAD
+    max_user_bytes: int = 1_073_741_824  # of all files of a user, BACKPACK_MAX_USER_BYTES
+    max_user_files: int = 10_000  # files of a user, BACKPACK_MAX_USER_FILES
     query_deadline: float = 5.0  # seconds a query may take, BACKPACK_QUERY_DEADLINE
     synchronous: str = "normal"  # or "full": commits survive a power cut, BACKPACK_SYNCHRONOUS
     open_databases: int = 100  # SQLite files that stay open, BACKPACK_OPEN_DATABASES

@@ -21,13 +21,14 @@ from . import rules
 from .bus import Bus
 from .documents import Document
 from .errors import Conflict, Invalid, NoSpace, NotFound, Unavailable
+from .files import Files
 from .origins import is_developers
 from .passwords import Passwords
 from .records import Records
 from .rules import Rules
 from .sessions import Sessions, SessionStore
 from .settings import Settings
-from .stores.base import Indexed, Store
+from .stores.base import FileStore, Indexed, Store
 from .throttle import Throttle
 from .users import Users
 
@@ -117,6 +118,7 @@ class Parts:
     store: Store
     sessions: SessionStore
     bus: Bus
+    files: FileStore
     release: Callable[[], Awaitable[object]] | None = None
 
     async def close(self) -> None:
@@ -156,6 +158,7 @@ class Backpack:
         self.users = Users(parts.store, passwords)
         self.sessions = Sessions(parts.sessions, parts.bus, settings.session_ttl)
         self.records = Records(parts.store, settings, config.rules)
+        self.files = Files(parts.store, parts.files, settings, config.rules)
         self.throttle = Throttle(registrations_per_hour=settings.registrations_per_hour or None)
         self._use(config)
         self._stop_listening = parts.bus.listen("config", self._config_sent)
@@ -176,10 +179,14 @@ class Backpack:
                 await parts.store.insert(_CONFIG, [{"_id": name, "apiKey": api_key or new_key()}])
             stored = await parts.store.get(_CONFIG, name)
         assert stored is not None
-        return cls(name, parts, Config.from_document(orjson.loads(stored)), settings, passwords)
+        config = Config.from_document(orjson.loads(stored))
+        backpack = cls(name, parts, config, settings, passwords)
+        await backpack.files.sweep()
+        return backpack
 
     async def close(self) -> None:
         self._stop_listening()
+        await self.files.close()
         await self.sessions.close()
         await self._parts.close()
 
@@ -203,7 +210,7 @@ class Backpack:
 
     def _use(self, config: Config) -> None:
         self.config = config
-        self.records.rules = config.rules
+        self.records.rules = self.files.rules = config.rules
         self._authorization = f"key {config.api_key}".encode()
         self._origins: dict[tuple[str, str], bool] = {}
 

@@ -13,6 +13,7 @@ from .guards import guarded
 from .health import report_health
 from .records import records
 from .request import Request
+from .uploads import uploads
 
 root = Blueprint("root", url_prefix=mount(API))
 
@@ -34,4 +35,4 @@ async def elsewhere(request: Request, refusal: BackpackError) -> HTTPResponse:
     raise refusal
 
 
-BLUEPRINTS = (root, auth, records)
+BLUEPRINTS = (root, auth, uploads, records)

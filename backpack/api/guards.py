@@ -30,7 +30,18 @@ _EXPOSED = "x-total-count, etag, content-range, content-disposition, retry-after
 
 def guarded(handler: Handler) -> Handler:
     """A route of a backend: `handler` runs when the guards let the request in."""
+    return _guarded(handler, needs_key=True)
 
+
+def keyless(handler: Handler) -> Handler:
+    """The same for a route that decides on requests without a key itself; a wrong one is refused.
+
+    What a page has in an `<img>` comes with the session alone.
+    """
+    return _guarded(handler, needs_key=False)
+
+
+def _guarded(handler: Handler, *, needs_key: bool) -> Handler:
     @wraps(handler)
     async def endpoint(
         request: Request, tenant: Tenant, by_path: bool, **params: Any
@@ -41,7 +52,8 @@ def guarded(handler: Handler) -> Handler:
         request.common_headers = NO_HEADERS if by_path else cors_headers(request, backpack)
         if request.method == "OPTIONS":
             return HTTPResponse(status=204, headers={**request.common_headers.values, **_PREFLIGHT})
-        if not backpack.accepts_key(request.headers.get("authorization", "")):
+        authorization = request.headers.get("authorization", "")
+        if not backpack.accepts_key(authorization) and (needs_key or authorization):
             raise BadKey
         sessions = backpack.sessions
         if token := find_token(request):

@@ -1,11 +1,12 @@
-"""The seam between Backpack and a database: what every store promises.
+"""The seams between Backpack and what keeps its data: what every store of documents, and every
+store of files, promises.
 
 No store knows a user or a rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -119,3 +120,56 @@ class Indexed(Protocol):
 
     async def release_index(self, collection: str, fields: str) -> None:
         """End a pin, which leaves the index, or a prohibition; raises NotFound for neither."""
+
+
+class Incoming(Protocol):
+    """New content that is being written, in doubt until `FileStore.keep`."""
+
+    async def write(self, data: Sequence[bytes]) -> None:
+        """Append; raises NoSpace, Unavailable."""
+
+    async def finish(self) -> None:
+        """Nothing more comes: it can be read from now on."""
+
+    async def close(self) -> None:
+        """To be called when it is decided whether it is kept, and no sooner: until then no process
+        takes it for left over."""
+
+
+class Content(Protocol):
+    """A part of a file's content; it can be read to its end whatever happens to the file."""
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """The bytes, in blocks of a bounded size; raises Unavailable when they cannot be had."""
+
+    async def close(self) -> None:
+        """To be called after the last block, or when no more are wanted."""
+
+
+class FileStore(Protocol):
+    """The content of one backpack's files, under ids that are used once.
+
+    Whose file has which content the documents say. The two cannot be changed at once, so content is
+    *in doubt* before the documents name it and before they name it no longer. What is in doubt when
+    a process dies is found by `doubtful`, and the documents decide. Both can be read.
+
+    Nothing here blocks the event loop. Content survives the end of the process.
+    """
+
+    def create(self, content_id: str) -> Incoming:
+        """New content, in doubt; nothing is there before its first `write` or its `finish`."""
+
+    async def open(self, content_id: str, start: int, length: int) -> Content | None:
+        """A part of the content, None when it is not there; raises Unavailable."""
+
+    async def keep(self, content_id: str) -> None:
+        """It is in doubt no longer."""
+
+    async def doubt(self, content_id: str) -> None:
+        """It may soon be gone."""
+
+    async def discard(self, content_id: str) -> None:
+        """Delete it, if it is there."""
+
+    async def doubtful(self) -> list[str]:
+        """What is in doubt, but not what a process, this one too, is writing."""

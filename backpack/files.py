@@ -1,0 +1,362 @@
+"""Files of users: check, change, store. Each is known by its user and its name.
+
+What a file is called, and which content it has, stands in the backpack's documents; the content
+itself is in a file store. Every rule is asked here; no request comes this far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import orjson
+
+from . import documents, rules
+from .arrivals import Arrival
+from .documents import Document
+from .errors import BackpackError, BadRequest, Conflict, Forbidden, NoSpace, NotFound
+from .filenames import check_bucket, check_filename, compose
+from .queries import Query, parse_filter
+from .quotas import Quotas
+from .rules import OWNER, Rules
+from .settings import Settings
+from .stores.base import Content as Content
+from .stores.base import FileStore, Store
+
+# Documents have `USER/FILENAME` as their `_id`. They are the metadata, whose own `_id` is in `id`,
+# and: `content`, its id in the file store; `since`, when the file got it, in seconds since 1970;
+# `moves`, how often the file was renamed.
+_COLLECTION = "_files"
+_METADATA = ("userId", "filename", "bucket", "size", "type", "createdAt", "updatedAt")
+
+_PAGE = 200  # documents
+_DECIDED_AT_ONCE = 1_000  # contents, as many as a filter takes
+
+_Result = TypeVar("_Result")
+
+logger = logging.getLogger("backpack")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it was looked up: its metadata as clients see it, the id of its content, and since
+    when it has that (seconds since 1970)."""
+
+    metadata: Document
+    content: str
+    since: int
+
+
+class Files:
+    """What users do with files. `user` is the id of who asks, None for a guest.
+
+    `rules` is replaced as a whole when the backpack's rules change.
+    """
+
+    def __init__(self, store: Store, contents: FileStore, settings: Settings, rules: Rules) -> None:
+        self.rules = rules
+        self._store = store
+        self._contents = contents
+        self._quotas = Quotas(settings, self._sizes_of)
+        self._new_id = documents.Ids()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._doubts: defaultdict[str, set[str]] = defaultdict(set)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def sweep(self) -> None:
+        """Decide on what was left in doubt by a process that died."""
+        try:
+            left = await self._contents.doubtful()
+            for at in range(0, len(left), _DECIDED_AT_ONCE):
+                await self._decide(left[at : at + _DECIDED_AT_ONCE])
+        except BackpackError as exc:
+            logger.warning("Left-over files were not swept: %s", exc)
+
+    async def close(self) -> None:
+        """Finish the changes under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def list_of(self, owner: str, user: str | None) -> list[Document]:
+        """The metadata of all files of `owner`, the oldest first; raises Forbidden."""
+        rules.admit(self.rules.files_list, user)
+        if self.rules.files_list == OWNER and owner != user:
+            raise Forbidden
+        # A file that is being renamed may be there twice.
+        found = {one["id"]: _metadata(one) async for one in self._of(owner)}
+        return [found[file_id] for file_id in sorted(found)]
+
+    async def find(self, owner: str, filename: str, user: str | None) -> File:
+        """A file; raises Forbidden, or NotFound also where the user may not read it."""
+        access = self.rules.files_read
+        rules.admit(access, user)
+        if access == OWNER and owner != user:
+            raise _unknown()
+        stored = await self._get(owner, filename)
+        return File(_metadata(stored), stored["content"], stored["since"])
+
+    async def open(self, file: File, start: int, length: int) -> Content | None:
+        """A part of a file's content; None when the file has another by now.
+
+        Raises NotFound when it is gone.
+        """
+        content = await self._contents.open(file.content, start, length)
+        if content is None:
+            owner, filename = file.metadata["userId"], file.metadata["filename"]
+            if (await self._get(owner, filename))["content"] == file.content:
+                logger.error("The content %s of the file %r is missing", file.content, filename)
+                raise _unknown()
+        return content
+
+    def admit(self, user: str | None) -> str:
+        """`user`, who may have files; raises Forbidden for a guest."""
+        if user is None:
+            raise Forbidden
+        return user
+
+    async def admit_change(self, user: str | None, filename: str) -> str:
+        """`user`, who has a file of that name; raises Forbidden, NotFound."""
+        owner = self.admit(user)
+        await self._get(owner, filename)
+        return owner
+
+    @asynccontextmanager
+    async def arriving(self, user: str, replaced: str | None = None) -> AsyncIterator[Arrival]:
+        """An upload, which is dropped at the end unless it has become a file.
+
+        `replaced`: the name of the file whose content it shall be. Raises NotFound.
+        """
+        spare = (await self._get(user, replaced))["size"] if replaced is not None else 0
+        usage = await self._quotas.usage(user)
+        arrival = Arrival(user, self._contents, self._quotas, usage, spare)
+        try:
+            yield arrival
+        finally:
+            await self._whole(arrival.drop())
+
+    async def check_free(self, user: str, filename: str) -> None:
+        """Raise what `create` will raise for this name, as far as that is known before."""
+        if await self._store.get(_COLLECTION, _key(user, check_filename(filename))) is not None:
+            raise _taken()
+
+    async def create(self, filename: object, bucket: object, arrival: Arrival) -> Document:
+        """The metadata of the new file that `arrival` has become.
+
+        Raises Invalid for a name that none can have, BadRequest when there is no upload or the name
+        is taken, TooLarge.
+        """
+        fields = {"filename": check_filename(filename), "bucket": check_bucket(bucket)}
+        return await self._whole(self._create(arrival, fields))
+
+    async def _create(self, arrival: Arrival, fields: Document) -> Document:
+        user = arrival.user
+        async with self._turn(user):
+            described = arrival.described(fields["filename"])
+            usage = await self._quotas.usage(user)
+            self._quotas.check_number(usage)
+            arrival.check(usage, 0)
+            at = documents.now()
+            stored = {
+                "_id": _key(user, fields["filename"]),
+                "id": self._new_id(),
+                "userId": user,
+                **fields,
+                **described,
+                "createdAt": at,
+                "updatedAt": at,
+                "moves": 0,
+            }
+            async with self._deciding(user, new=await arrival.finish()):
+                try:
+                    await self._store.insert(_COLLECTION, [stored])
+                except Conflict as exc:
+                    raise _taken() from exc
+            arrival.count(0, 1)
+        return _metadata(stored)
+
+    async def replace(self, filename: str, arrival: Arrival) -> None:
+        """Give a file the content that `arrival` is; raises NotFound, BadRequest, TooLarge."""
+        await self._whole(self._replace(filename, arrival))
+
+    async def _replace(self, filename: str, arrival: Arrival) -> None:
+        user = arrival.user
+        async with self._turn(user):
+            old = await self._get(user, filename)
+            changes = {**arrival.described(old["filename"]), "updatedAt": documents.now()}
+            arrival.check(await self._quotas.usage(user), old["size"])
+            async with self._deciding(user, new=await arrival.finish(), old=old["content"]):
+                await self._change(old, lambda now: {**now, **changes})
+            arrival.count(old["size"], 0)
+
+    async def update(self, user: str, filename: str, changes: Mapping[str, object]) -> Document:
+        """Change a file's `filename` or `bucket`, or both, and answer its metadata.
+
+        Raises NotFound, Invalid, and BadRequest when another file has the name.
+        """
+        checked: Document = {}
+        if "bucket" in changes:
+            checked["bucket"] = check_bucket(changes["bucket"])
+        if "filename" in changes:
+            checked["filename"] = check_filename(changes["filename"])
+        return await self._whole(self._update(user, filename, checked))
+
+    async def _update(self, user: str, filename: str, changes: Document) -> Document:
+        async with self._turn(user):
+            old = await self._get(user, filename)
+            changes = {**changes, "updatedAt": documents.now()}
+            if changes.get("filename", old["filename"]) != old["filename"]:
+                return await self._rename(old, changes)
+            await self._change(old, lambda now: {**now, **changes})
+            return _metadata({**old, **changes})
+
+    async def _rename(self, old: Document, changes: Document) -> Document:
+        user, content = old["userId"], old["content"]
+        new = {**old, **changes, "moves": old["moves"] + 1}
+        new["_id"] = _key(user, new["filename"])
+        # In doubt, so that a rename that breaks off between its two writes is noticed.
+        async with self._deciding(user, old=content, moved=True):
+            try:
+                await self._store.insert(_COLLECTION, [new])
+            except Conflict as exc:
+                raise _taken() from exc
+            try:
+                await self._change(old, lambda now: None)
+            except BadRequest:
+                await self._store.change(_COLLECTION, new["_id"], lambda now: None)
+                raise
+        return _metadata(new)
+
+    async def delete(self, user: str, filename: str) -> Document:
+        """Delete a file and answer its metadata as it was; raises NotFound."""
+        return await self._whole(self._delete(user, filename))
+
+    async def _delete(self, user: str, filename: str) -> Document:
+        async with self._turn(user):
+            old = await self._get(user, filename)
+            async with self._deciding(user, old=old["content"]):
+                await self._change(old, lambda now: None)
+            self._quotas.add(user, -old["size"], -1)
+        return _metadata(old)
+
+    async def _get(self, user: str, filename: str) -> Document:
+        key = _key(user, compose(filename))
+        stored = await self._store.get(_COLLECTION, key)
+        if stored is None:
+            raise _unknown()
+        found: Document = orjson.loads(stored)
+        return found
+
+    async def _of(self, owner: str) -> AsyncIterator[Document]:
+        """The documents of a user's files, which follow each other in the order of `_id`."""
+        first = after = _key(owner, "")
+        while True:
+            page = await self._store.find(_COLLECTION, Query(after=after, limit=_PAGE))
+            for encoded in page:
+                stored = orjson.loads(encoded)
+                after = stored["_id"]
+                if not after.startswith(first):
+                    return
+                yield stored
+            if len(page) < _PAGE:
+                return
+
+    async def _sizes_of(self, owner: str) -> AsyncIterator[int]:
+        async for stored in self._of(owner):
+            yield stored["size"]
+
+    async def _change(self, old: Document, edit: Callable[[Document], Document | None]) -> None:
+        """Change a file that is as it was looked up; another process may have been faster."""
+
+        def checked(now: Document) -> Document | None:
+            if now["content"] != old["content"] or now["id"] != old["id"]:
+                raise _unknown()
+            return edit(now)
+
+        if await self._store.change(_COLLECTION, old["_id"], checked) is None:
+            raise _unknown()
+
+    @asynccontextmanager
+    async def _turn(self, user: str) -> AsyncIterator[None]:
+        """The changes of one user's files are made one after the other."""
+        async with self._turns.setdefault(user, asyncio.Lock()):
+            await self._decide_doubts(user)
+            yield
+
+    @asynccontextmanager
+    async def _deciding(
+        self, user: str, *, new: str | None = None, old: str | None = None, moved: bool = False
+    ) -> AsyncIterator[None]:
+        """A change of the documents, after which a file has the content `new` in place of `old`, or
+        still `old` when it has `moved`.
+
+        When it is refused it is the other way round, and when it fails it is decided later.
+        """
+        if old is not None:
+            await self._contents.doubt(old)
+        kept, gone = (old, None) if moved else (new, old)
+        try:
+            yield
+        except BadRequest:
+            await self._settle(old, new)
+            raise
+        except BaseException as exc:
+            self._doubts[user] |= {content for content in (new, old) if content is not None}
+            if isinstance(exc, NoSpace):  # the documents can be asked, and there may be room then
+                with suppress(BackpackError):
+                    await self._decide_doubts(user)
+            raise
+        await self._settle(kept, gone)
+
+    async def _settle(self, kept: str | None, gone: str | None) -> None:
+        if kept is not None:
+            await self._contents.keep(kept)
+        if gone is not None:
+            await self._contents.discard(gone)
+
+    async def _decide_doubts(self, user: str) -> None:
+        if doubts := self._doubts.get(user):
+            await self._decide(list(doubts))
+            del self._doubts[user]
+            self._quotas.forget(user)
+
+    async def _decide(self, contents: Sequence[str]) -> None:
+        """Keep of what is in doubt what the documents name, and finish renames."""
+        wanted = parse_filter({"content": {"$in": list(contents)}})
+        holders: defaultdict[str, list[Document]] = defaultdict(list)
+        for encoded in await self._store.find(_COLLECTION, Query(wanted)):
+            stored = orjson.loads(encoded)
+            holders[stored["content"]].append(stored)
+        for content in contents:
+            for left in sorted(holders[content], key=lambda one: one["moves"])[:-1]:
+                with suppress(NotFound):
+                    await self._change(left, lambda now: None)
+            await self._settle(*((content, None) if holders[content] else (None, content)))
+
+    async def _whole(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Do `work` to its end, also when its client goes away."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+
+def _key(user: str, filename: str) -> str:
+    return f"{user}/{filename}"
+
+
+def _metadata(stored: Document) -> Document:
+    return {"_id": stored["id"], **{name: stored[name] for name in _METADATA}}
+
+
+def _unknown() -> NotFound:
+    return NotFound("file does not exist", code="unknown_file")
+
+
+def _taken() -> BadRequest:
+    return BadRequest("file already exists", code="file_exists")
