@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from .documents import Document
 from .errors import BadRequest
@@ -29,6 +31,7 @@ class Arrival:
         self._content = ""
         self._incoming: Incoming | None = None
         self._finished = False
+        self.work: asyncio.Future[Any] | None = None  # what makes a file of it
 
     @property
     def begun(self) -> bool:
@@ -84,8 +87,10 @@ class Arrival:
 
     async def drop(self) -> None:
         """The end of the upload, of which nothing is left unless it has become a file."""
+        if self.work is not None:
+            await asyncio.wait([self.work])
         self._stop_counting()
         if self._incoming is not None:
             await self._incoming.close()
             if not self._finished:
-                await self._contents.discard(self._content)
+                await self._contents.settle(gone=[self._content])

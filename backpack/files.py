@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -67,7 +67,7 @@ class Files:
         self._new_id = documents.Ids()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._doubts: defaultdict[str, set[str]] = defaultdict(set)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     async def sweep(self) -> None:
         """Decide on what was left in doubt by a process that died."""
@@ -152,7 +152,7 @@ class Files:
         is taken, TooLarge.
         """
         fields = {"filename": check_filename(filename), "bucket": check_bucket(bucket)}
-        return await self._whole(self._create(arrival, fields))
+        return await self._become(arrival, self._create(arrival, fields))
 
     async def _create(self, arrival: Arrival, fields: Document) -> Document:
         user = arrival.user
@@ -182,7 +182,7 @@ class Files:
 
     async def replace(self, filename: str, arrival: Arrival) -> None:
         """Give a file the content that `arrival` is; raises NotFound, BadRequest, TooLarge."""
-        await self._whole(self._replace(filename, arrival))
+        await self._become(arrival, self._replace(filename, arrival))
 
     async def _replace(self, filename: str, arrival: Arrival) -> None:
         user = arrival.user
@@ -297,27 +297,22 @@ class Files:
 
         When it is refused it is the other way round, and when it fails it is decided later.
         """
-        if old is not None:
-            await self._contents.doubt(old)
-        kept, gone = (old, None) if moved else (new, old)
+        before = [old] if old else []
+        after = [new] if new else []
+        for content in before:
+            await self._contents.doubt(content)
         try:
             yield
         except BadRequest:
-            await self._settle(old, new)
+            await self._contents.settle(before, after)
             raise
         except BaseException as exc:
-            self._doubts[user] |= {content for content in (new, old) if content is not None}
+            self._doubts[user].update(before, after)
             if isinstance(exc, NoSpace):  # the documents can be asked, and there may be room then
                 with suppress(BackpackError):
                     await self._decide_doubts(user)
             raise
-        await self._settle(kept, gone)
-
-    async def _settle(self, kept: str | None, gone: str | None) -> None:
-        if kept is not None:
-            await self._contents.keep(kept)
-        if gone is not None:
-            await self._contents.discard(gone)
+        await self._contents.settle(*((before, []) if moved else (after, before)))
 
     async def _decide_doubts(self, user: str) -> None:
         if doubts := self._doubts.get(user):
@@ -332,18 +327,34 @@ class Files:
         for encoded in await self._store.find(_COLLECTION, Query(wanted)):
             stored = orjson.loads(encoded)
             holders[stored["content"]].append(stored)
-        for content in contents:
-            for left in sorted(holders[content], key=lambda one: one["moves"])[:-1]:
+        for held in holders.values():
+            for left in sorted(held, key=lambda one: one["moves"])[:-1]:
                 with suppress(NotFound):
                     await self._change(left, lambda now: None)
-            await self._settle(*((content, None) if holders[content] else (None, content)))
+        gone = [content for content in contents if content not in holders]
+        await self._contents.settle(list(holders), gone)
 
-    async def _whole(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+    async def _become(self, arrival: Arrival, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Do the `work` that makes a file of an upload."""
+        arrival.work = asyncio.ensure_future(work)
+        return await self._whole(arrival.work)
+
+    async def _whole(self, work: Awaitable[_Result]) -> _Result:
         """Do `work` to its end, also when its client goes away."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
+
+
+def _log_failure(task: asyncio.Future[Any]) -> None:
+    exc = None if task.cancelled() else task.exception()
+    if exc is not None and not isinstance(exc, BadRequest):
+        logger.error("A change failed after its client was gone", exc_info=exc)
 
 
 def _key(user: str, filename: str) -> str:

@@ -123,7 +123,7 @@ class Indexed(Protocol):
 
 
 class Incoming(Protocol):
-    """New content that is being written, in doubt until `FileStore.keep`."""
+    """New content that is being written, in doubt until `FileStore.settle`."""
 
     async def write(self, data: Sequence[bytes]) -> None:
         """Append; raises NoSpace, Unavailable."""
@@ -162,14 +162,11 @@ class FileStore(Protocol):
     async def open(self, content_id: str, start: int, length: int) -> Content | None:
         """A part of the content, None when it is not there; raises Unavailable."""
 
-    async def keep(self, content_id: str) -> None:
-        """It is in doubt no longer."""
-
     async def doubt(self, content_id: str) -> None:
         """It may soon be gone."""
 
-    async def discard(self, content_id: str) -> None:
-        """Delete it, if it is there."""
+    async def settle(self, kept: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
+        """End the doubt: some is kept, other is deleted; what is not there does not matter."""
 
     async def doubtful(self) -> list[str]:
         """What is in doubt, but not what a process, this one too, is writing."""

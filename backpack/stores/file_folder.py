@@ -11,7 +11,6 @@ import fcntl
 import io
 import logging
 import os
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,104 +37,82 @@ class FileFolder:
 
     async def open(self, content_id: str, start: int, length: int) -> FolderContent | None:
         # It may be moved between two looks, at most once each way.
-        places = (self._kept, self._doubtful, self._kept)
-        content = FolderContent([place / content_id for place in places], start, length)
-        if await content.open():
-            return content
-        await content.close()
-        return None
-
-    async def keep(self, content_id: str) -> None:
-        await _in_thread(_move, self._doubtful / content_id, self._kept / content_id)
+        places = [place / content_id for place in (self._kept, self._doubtful, self._kept)]
+        content = FolderContent(start, length)
+        try:
+            return content if await _in_thread(content.open, places) else None
+        except BaseException:
+            await content.close()
+            raise
 
     async def doubt(self, content_id: str) -> None:
         await _in_thread(_move, self._kept / content_id, self._doubtful / content_id)
 
-    async def discard(self, content_id: str) -> None:
-        await _in_thread(_remove, self._doubtful / content_id, self._kept / content_id)
+    async def settle(self, kept: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
+        await _in_thread(self._settle, kept, gone)
+
+    def _settle(self, kept: Sequence[str], gone: Sequence[str]) -> None:
+        for content_id in kept:
+            _move(self._doubtful / content_id, self._kept / content_id)
+        for content_id in gone:
+            _remove(self._doubtful / content_id)
+            _remove(self._kept / content_id)
 
     async def doubtful(self) -> list[str]:
         return await _in_thread(_left_over, self._doubtful)
 
 
 class FolderIncoming:
-    """A file that is written by one thread at a time, and locked so that nobody sweeps it away."""
+    """A file that is being written, locked so that no process sweeps it away."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._turn = threading.Lock()
         self._file: io.FileIO | None = None
-        self._closed = False
 
     async def write(self, data: Sequence[bytes]) -> None:
         await _in_thread(self._write, data)
 
     def _write(self, data: Sequence[bytes]) -> None:
-        with self._turn:
-            file = self._opened()
-            for part in data:
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[file.write(rest) :]
-
-    def _opened(self) -> io.FileIO:
-        if self._closed:
-            raise OSError(errno.EBADF, "The file is closed")
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = io.FileIO(self._path, "x")
             fcntl.flock(self._file, fcntl.LOCK_EX)
-        return self._file
+        for part in data:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     async def finish(self) -> None:
-        await self.write(())
+        if self._file is None:
+            await self.write(())
 
     async def close(self) -> None:
-        await _in_thread(self._close)
-
-    def _close(self) -> None:
-        with self._turn:
-            self._closed = True
-            if self._file is not None:
-                self._file.close()
+        if self._file is not None:
+            await _in_thread(self._file.close)
 
 
 class FolderContent:
-    """An open file; `open` also reads the first block, as a hop to a thread costs more than that.
+    """A part of an open file. To open it is to read its first block too, as a hop to a thread costs
+    more than that."""
 
-    Cancelled or not, what its threads do they do one after the other, and nothing after `close`.
-    """
-
-    def __init__(self, places: Sequence[Path], start: int, length: int) -> None:
-        self._places = places
+    def __init__(self, start: int, length: int) -> None:
         self._at = start
         self._left = length
-        self._turn = threading.Lock()
         self._file: io.FileIO | None = None
-        self._closed = False
         self._first = b""
 
-    async def open(self) -> bool:
-        return await _in_thread(self._open)
-
-    def _open(self) -> bool:
-        with self._turn:
-            for place in self._places:
-                with suppress(FileNotFoundError):
-                    if not self._closed:
-                        self._file = io.FileIO(place)
-                        self._first = self._read()
-                        return True
+    def open(self, places: Sequence[Path]) -> bool:
+        """Open the file where it is found first; blocks."""
+        for place in places:
+            with suppress(FileNotFoundError):
+                self._file = io.FileIO(place)
+                self._first = self._read()
+                return True
         return False
 
     def _read(self) -> bytes:
-        if self._file is None or self._closed or not self._left:
-            return b""
+        assert self._file is not None
         return os.pread(self._file.fileno(), min(BLOCK, self._left), self._at)
-
-    def _read_next(self) -> bytes:
-        with self._turn:
-            return self._read()
 
     async def blocks(self) -> AsyncIterator[bytes]:
         block, self._first = self._first, b""
@@ -146,23 +123,26 @@ class FolderContent:
             self._left -= len(block)
             yield block
             if self._left:
-                block = await _in_thread(self._read_next)
+                block = await _in_thread(self._read)
 
     async def close(self) -> None:
-        await _in_thread(self._close)
-
-    def _close(self) -> None:
-        with self._turn:
-            self._closed = True
-            if self._file is not None:
-                self._file.close()
+        # What was only read is closed in 2 us.
+        if self._file is not None:
+            self._file.close()
 
 
 async def _in_thread(work: Callable[..., _Result], *arguments: object) -> _Result:
-    """What `work` returns; it is done to its end also when nobody waits for it any more."""
-    loop = asyncio.get_running_loop()
+    """What `work` returns. Also who is cancelled waits for its end, so that nothing is closed or
+    removed under its hands."""
+    future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
     try:
-        return await asyncio.shield(loop.run_in_executor(None, work, *arguments))
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
+        future.exception()  # nobody else looks at it
+        raise
     except OSError as exc:
         raise _own_error(exc) from exc
 
@@ -184,11 +164,10 @@ def _move(path: Path, to: Path) -> None:
         logger.warning("A file was not moved: %s", exc)
 
 
-def _remove(*places: Path) -> None:
+def _remove(path: Path) -> None:
     # What cannot be removed is swept at the next start.
     try:
-        for path in places:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     except OSError as exc:
         logger.warning("A file was not removed: %s", exc)
 

@@ -21,16 +21,14 @@ class FileMemory:
         content = self._contents.get(content_id)
         return None if content is None else MemoryContent(content, start, start + length)
 
-    async def keep(self, content_id: str) -> None:
-        self._in_doubt.discard(content_id)
-
     async def doubt(self, content_id: str) -> None:
         if content_id in self._contents:
             self._in_doubt.add(content_id)
 
-    async def discard(self, content_id: str) -> None:
-        self._in_doubt.discard(content_id)
-        self._contents.pop(content_id, None)
+    async def settle(self, kept: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
+        self._in_doubt.difference_update(kept, gone)
+        for content_id in gone:
+            self._contents.pop(content_id, None)
 
     async def doubtful(self) -> list[str]:
         return sorted(self._in_doubt)

@@ -1,0 +1,47 @@
+"""What Sanic itself can do with files: its own static files, and a body that is copied to a file.
+
+Usage: file_floor.py READY_FILE FOLDER. Serves `FOLDER/file` at `/file`, writes to `FOLDER/copy-N`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from sanic import HTTPResponse, Request, Sanic, text
+
+from backpack.server import Server
+
+ready, folder = Path(sys.argv[1]), Path(sys.argv[2])
+numbers = itertools.count()
+app = Sanic("file-floor", configure_logging=False)
+app.static("/file", folder / "file")
+
+
+@app.put("/copy", stream=True)
+async def copy(request: Request) -> HTTPResponse:
+    stream: Any = request.stream
+    part = folder / f"copy-{next(numbers)}"
+    with part.open("wb") as file:
+        while (chunk := await stream.read()) is not None:
+            file.write(chunk)
+    # Not over an older copy: ext4 would write that to the disk first (auto_da_alloc, ext4(5)).
+    part.unlink()
+    return text("copied")
+
+
+async def main() -> None:
+    server = Server(app)
+    await server.start("127.0.0.1", 0)
+    ready.write_text(json.dumps({"port": server.port}))
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
