@@ -17,7 +17,7 @@ from .request import Request
 BeforeFile = Callable[[dict[str, str]], Awaitable[object]]
 
 _MAX_PARTS = 100
-_BATCH = 524_288  # bytes that are written at once: a hop to a thread costs 50 us
+_BATCH = 262_144  # bytes that are written at once: a hop to a thread costs 50 us
 
 # What is wrong with a form its sender is told; it must not fill the log.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
