@@ -68,7 +68,11 @@ def routes() -> Iterator[tuple[str, str]]:
         path = "/" + route.path.partition("/")[2]
         if path != "/~elsewhere":
             path = path.replace("<collection:str>", "cars").replace("<record_id:str>", "<_id>")
-            yield from ((method, path) for method in sorted(set(METHODS) & route.methods))
+            path = path.replace("<user_id:str>", "<user>").replace("<filename:str>", "<filename>")
+            for method in sorted(set(METHODS) & route.methods):
+                # One path: the files of a user, or one's own file.
+                name = "<user>" if method == "GET" else "<filename>"
+                yield method, path.replace("/uploads/<name:str>", f"/uploads/{name}")
 
 
 def test_routes_are_documented() -> None:
