@@ -166,6 +166,39 @@ def test_full_disk(data: Path, tmp_path: Path) -> None:
     check_files(data)
 
 
+def test_full_disk_leaves_nothing_of_a_file(data: Path, tmp_path: Path) -> None:
+    def upload(user: httpx.Client, name: str, size: int) -> httpx.Response:
+        return user.post("/uploads", files={"file": (name, b"x" * size)})
+
+    with Sandbox(tmp_path, "--data", "data") as sandbox, closing(log_in(sandbox)) as user:
+        first = upload(user, "first", 1_000).raise_for_status().json()
+        path = f"/uploads/{first['userId']}"
+
+        answers = [
+            upload(user, "second", 30 * MIB),
+            user.put("/uploads/first", files={"file": ("x", b"y" * 30 * MIB)}),
+        ]
+
+        assert [said(answer) for answer in answers] == [(507, FULL)] * 2
+        assert list(data.glob("backpacks/*/files/doubtful/*")) == []
+        assert user.get(path).json() == {"records": [first]}
+        assert user.get(f"{path}/first").content == b"x" * 1_000
+        upload(user, "second", 10 * MIB).raise_for_status()
+
+        filling = fill(data)
+        refused = [
+            upload(user, "third", 100_000),
+            user.put("/uploads/first", files={"file": ("x", b"y" * 100_000)}),
+        ]
+
+        assert [said(answer) for answer in refused] == [(507, FULL)] * 2
+        assert user.get(f"{path}/first").content == b"x" * 1_000
+        filling.unlink()
+        upload(user, "third", 100_000).raise_for_status()
+        user.delete("/uploads/second").raise_for_status()
+        assert len(list(data.glob("backpacks/*/files/*/*"))) == 2
+
+
 def test_full_disk_makes_no_half_backpack(data: Path, tmp_path: Path) -> None:
     with Sandbox(tmp_path, "--data", "data") as sandbox:
         filling = fill(data)

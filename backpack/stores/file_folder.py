@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import BackpackError, NoSpace, Unavailable
+from ..errors import BackpackError, NoSpace, ReadOnly, Unavailable
 
 BLOCK = 262_144  # bytes that are read at once: each reader that waits for its client holds so many
 
@@ -150,6 +150,8 @@ async def _in_thread(work: Callable[..., _Result], *arguments: object) -> _Resul
 def _own_error(exc: OSError) -> BackpackError:
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace()
+    if exc.errno == errno.EROFS:
+        return ReadOnly()
     return Unavailable("The files are not available, try again")
 
 
