@@ -26,7 +26,11 @@ logger = logging.getLogger("backpack")
 
 
 class FileFolder:
-    """The files of one backpack in the folder `path`, which is made by the first of them."""
+    """The files of one backpack in the folder `path`, which is made by the first of them.
+
+    The folder that it is in must be there, and be there still: where a backpack was deleted, an
+    upload that comes late makes nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._kept = path / "kept"
@@ -74,7 +78,7 @@ class FolderIncoming:
 
     def _write(self, data: Sequence[bytes]) -> None:
         if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self._path.parent)
             self._file = io.FileIO(self._path, "x")
             fcntl.flock(self._file, fcntl.LOCK_EX)
         for part in data:
@@ -155,10 +159,15 @@ def _own_error(exc: OSError) -> BackpackError:
     return Unavailable("The files are not available, try again")
 
 
+def _make_folder(place: Path) -> None:
+    place.parent.mkdir(exist_ok=True)
+    place.mkdir(exist_ok=True)
+
+
 def _move(path: Path, to: Path) -> None:
     # What cannot be moved is found where it is.
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(to.parent)
         path.rename(to)
     except FileNotFoundError:
         return

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from backpack.testing import BackpackServer
 from tests.deployments import App
+from tests.forms import FORM, form, upload
 
 RUN = settings(
     max_examples=400,
@@ -92,6 +93,8 @@ SEGMENTS = st.sampled_from(
         "logout",
         "collections",
         "healthz",
+        "uploads",
+        "cat.png",
         "_users",
         "~elsewhere",
         "~api",
@@ -119,6 +122,7 @@ def target(deployment: BackpackServer) -> Iterator[App]:
     made.make(
         "cars", {"n": 1, "tags": ["red", 5, {"x": None}]}, {"o": {"x": [1, [2]]}, "s": "nul\0"}
     )
+    upload(made, "cat.png", b"a cat", "image/png")
     yield made
     made.close()
 
@@ -190,3 +194,47 @@ def test_any_credentials_are_answered(target: App, email: Any, password: Any, to
 
     for call in ("POST /register", "POST /login"):
         answers_well(target, call, body, {})
+
+
+FILENAMES = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["cat.png", "a"])
+FORMS = st.lists(
+    st.tuples(
+        st.sampled_from(["filename", "bucket", "file", "x"]),
+        FILENAMES | st.tuples(st.sampled_from(["", "x.png"]), st.binary(max_size=20)),
+    ),
+    max_size=4,
+).map(lambda parts: form(*parts))
+
+
+@RUN
+@given(whole=FORMS, cut=st.integers(0, 400), junk=st.binary(max_size=4), as_form=st.booleans())
+def test_any_form_is_answered(
+    target: App, whole: bytes, cut: int, junk: bytes, as_form: bool
+) -> None:
+    body = whole[:cut] + junk + whole[cut + len(junk) :]
+
+    for call in ("POST /uploads", "PUT /uploads/cat.png", "PATCH /uploads/cat.png"):
+        answers_well(target, call, body, FORM if as_form else {})
+    (found, *_) = target.ask(f"GET /uploads/{target.user_id('user')}").json()["records"]
+    path = f"/uploads/{found['userId']}/{quote(found['filename'], safe='')}"
+    answer = target.ask(f"GET {path}")
+    assert (answer.status_code, len(answer.content)) == (200, found["size"])
+    target.ask(f"PATCH /uploads/{quote(found['filename'], safe='')}", {"filename": "cat.png"})
+
+
+HEADERS = st.sampled_from(["range", "if-range", "if-none-match", "if-modified-since"])
+HEADER_VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12).map(
+    str.strip
+) | (
+    st.sampled_from(["bytes=0-", "bytes=-1", "bytes=1-0", '"x"', "*", "Mon, 01 Jan 0000 00:00:00"])
+)
+
+
+@RUN
+@given(headers=st.dictionaries(HEADERS, HEADER_VALUES))
+def test_any_condition_is_answered(target: App, headers: dict[str, str]) -> None:
+    user = target.user_id("user")
+
+    answer = target.ask(f"GET /uploads/{user}/cat.png", headers=headers)
+
+    assert answer.status_code in (200, 206, 304, 416), (headers, answer.text)

@@ -212,6 +212,34 @@ def test_deleted_backpack_takes_its_files_along(tmp_path: Path) -> None:
     server.stop()
 
 
+def test_upload_into_deleted_backpack_makes_nothing(tmp_path: Path) -> None:
+    settings = Settings(dev=True, cheap_passwords=True, registrations_per_hour=0)
+    server = BackpackServer(lambda settings: Folder(tmp_path, settings), settings).start()
+    for sent in (0, 1_500_000):
+        backpack = server.create("tight")
+        user = backpack.register()
+        body = form(("filename", "b"), ("file", ("x", b"x" * 3_000_000)))
+        with socket.create_connection(("127.0.0.1", port_of(backpack)), timeout=10) as connection:
+            head = request_head(
+                backpack,
+                user,
+                "POST /uploads",
+                f"content-length: {len(body)}\r\nexpect: 100-continue",
+            )
+            connection.sendall(head)
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 100")
+            connection.sendall(body[:sent])
+            if sent:
+                wait_until(lambda: sum(files_in(tmp_path, "doubtful")) > 500_000)
+            backpack.close()
+            connection.sendall(body[sent:])
+            answer = connection.recv(65_536)
+
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert list((tmp_path / "backpacks").iterdir()) == []
+    server.stop()
+
+
 class FullIncoming(FolderIncoming):
     """The disk is full after 400,000 bytes."""
 
