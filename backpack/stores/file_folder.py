@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from ..errors import BackpackError, NoSpace, ReadOnly, Unavailable
 
-BLOCK = 262_144  # bytes that are read at once: each reader that waits for its client holds so many
+BLOCK = 524_288  # bytes that are read at once: each reader that waits for its client holds so many
 
 _Result = TypeVar("_Result")
 

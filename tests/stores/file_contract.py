@@ -47,7 +47,7 @@ class FileStoreContract:
         await content.close()
 
         assert b"".join(blocks) == BYTES
-        assert max(map(len, blocks)) <= 262_144
+        assert max(map(len, blocks)) <= 524_288
 
     async def test_empty_content_is_there(self, store: FileStore) -> None:
         incoming = store.create("a")
