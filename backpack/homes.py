@@ -112,19 +112,25 @@ def _disk() -> Iterator[None]:
 
 
 class Servers:
-    """Each backpack is a database of a MongoDB server and keys of a Redis server; any number of
-    processes may have it open.
+    """Each backpack is a database of a MongoDB server, keys of a Redis server, and a folder in
+    `files` for the files of users; any number of processes may have it open.
 
     `names`: the backpacks that are there. Raises Invalid when a URL cannot be read; the message
     does not tell what it is, as there may be a password in it.
     """
 
     def __init__(
-        self, settings: Settings, mongo_url: str, redis_url: str, names: Sequence[str] = ()
+        self,
+        settings: Settings,
+        mongo_url: str,
+        redis_url: str,
+        files: Path,
+        names: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._mongo_url = mongo_url
         self._redis_url = redis_url
+        self._files = files
         self._names = names
         self._check_urls()
 
@@ -144,11 +150,16 @@ class Servers:
         return sorted(self._names)
 
     async def open(self, name: str) -> Parts:
+        from .stores.file_folder import FileFolder
         from .stores.sessions import RedisSessions
 
+        # Where that fails uploads say so; the other half of the backpack needs no disk.
+        with contextlib.suppress(OSError):
+            self._files.mkdir(parents=True, exist_ok=True)
         store = self._store(name)
         redis = redis_client(self._redis_url)
         bus = RedisBus(redis, f"{name}:bus")
+        files = FileFolder(self._files / name)
         away = "MongoDB"
         try:
             await store.open()
@@ -160,7 +171,7 @@ class Servers:
             if isinstance(exc, Unavailable):
                 raise Unavailable(f"{away} is away") from exc
             raise
-        return Parts(store, RedisSessions(redis, name), bus, redis.aclose)
+        return Parts(store, RedisSessions(redis, name), bus, files, redis.aclose)
 
     async def delete(self, name: str) -> None:
         store = self._store(name)
@@ -173,6 +184,7 @@ class Servers:
             await delete_keys(redis, f"{name}:")
         finally:
             await redis.aclose()
+        await asyncio.to_thread(shutil.rmtree, self._files / name, ignore_errors=True)
 
     def _store(self, name: str) -> MongoStore:
         from .stores.mongo import MongoStore

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from . import ports, process
@@ -63,7 +64,8 @@ async def _open(serving: Serving, settings: Settings) -> AsyncIterator[tuple[Ser
 
 def _tenants(serving: Serving, settings: Settings) -> Tenants:
     name = check_name(serving.name)
-    home = Servers(settings, serving.mongo_url, serving.redis_url, [name])
+    files = Path(serving.files)
+    home = Servers(settings, serving.mongo_url, serving.redis_url, files, [name])
     return Tenants(settings, home, {name: check_key(serving.api_key)} if serving.api_key else None)
 
 

@@ -57,6 +57,7 @@ class Serving:
     mongo_url: str = field(default="", repr=False)  # BACKPACK_MONGO_URL
     redis_url: str = field(default="", repr=False)  # BACKPACK_REDIS_URL
     api_key: str = field(default="", repr=False)  # at the very first start, BACKPACK_API_KEY
+    files: str = "files"  # folder of the users' files, BACKPACK_FILES
     host: str = "0.0.0.0"  # address to listen on, BACKPACK_HOST
     port: int = 3_000  # BACKPACK_PORT
     drain: float = 5.0  # seconds that requests are served on after SIGTERM, BACKPACK_DRAIN

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import Coroutine, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,9 +22,9 @@ from tests.replicas import SETTINGS, Replica
 class Replicated(BackpackServer):
     """Two processes that serve the same backpacks; a third, this one, looks after them."""
 
-    def __init__(self, mongo_url: str, redis_url: str) -> None:
-        super().__init__(lambda settings: Servers(settings, mongo_url, redis_url), SETTINGS)
-        self._replicas = [Replica(mongo_url, redis_url) for _ in range(2)]
+    def __init__(self, mongo_url: str, redis_url: str, files: Path) -> None:
+        super().__init__(lambda settings: Servers(settings, mongo_url, redis_url, files), SETTINGS)
+        self._replicas = [Replica(mongo_url, redis_url, files) for _ in range(2)]
 
     def start(self) -> BackpackServer:
         super().start()
@@ -78,11 +79,12 @@ def deployment(
     else:
         mongo_url = request.getfixturevalue("mongo_url")
         redis_url = request.getfixturevalue("redis_url")
+        files = tmp_path_factory.mktemp("files")
         if request.param == "mongo":
-            home = functools.partial(Servers, mongo_url=mongo_url, redis_url=redis_url)
+            home = functools.partial(Servers, mongo_url=mongo_url, redis_url=redis_url, files=files)
             server = BackpackServer(home, SETTINGS)
         else:
-            server = Replicated(mongo_url, redis_url)
+            server = Replicated(mongo_url, redis_url, files)
     server.start()
     yield server
     server.stop()

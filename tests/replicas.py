@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from backpack import process
@@ -29,9 +30,9 @@ SETTINGS = Settings(dev=True, cheap_passwords=True, registrations_per_hour=0)
 class Replica:
     """A test's side of such a process: one line of JSON asks, one answers."""
 
-    def __init__(self, mongo_url: str, redis_url: str) -> None:
+    def __init__(self, mongo_url: str, redis_url: str, files: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.replicas", mongo_url, redis_url],
+            [sys.executable, "-m", "tests.replicas", mongo_url, redis_url, str(files)],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -99,8 +100,8 @@ def _order(seq: str) -> list[int]:
 _ANSWERS = {"open": _open, "close": _close, "catch_up": _catch_up}
 
 
-async def _main(mongo_url: str, redis_url: str) -> None:
-    tenants = Tenants(SETTINGS, _Kept(SETTINGS, mongo_url, redis_url))
+async def _main(mongo_url: str, redis_url: str, files: str) -> None:
+    tenants = Tenants(SETTINGS, _Kept(SETTINGS, mongo_url, redis_url, Path(files)))
     server = Server(create_backend(tenants, Health()))
     await server.start("127.0.0.1", 0)
     print(server.port, flush=True)
