@@ -8,6 +8,7 @@ role and the backpack. A fourth role answers hosts that nobody has.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sanic.router
@@ -16,6 +17,7 @@ from sanic.exceptions import NotFound as RouteNotFound
 from sanic.models.handler_types import RouteHandler
 from sanic_routing.route import Route
 
+from .documents import is_id
 from .errors import BackpackError, NotFound, WrongMethod
 from .tenants import Tenant, Tenants
 
@@ -23,7 +25,9 @@ API, SITE, ADMIN, NOWHERE = "api", "site", "admin", "nowhere"
 
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
+_MAX_HOST = 300  # characters; a name has 253 at most, and a port 5
 _MAX_PORT = 5  # digits
+_ANY_ID = "0" * 24
 
 # Each role has one route of this path; it takes `refusal`, and answers what no other route does.
 ELSEWHERE = "/~elsewhere"
@@ -77,7 +81,14 @@ class Router(sanic.router.Router):
         return route, handler, {**params, **known}
 
     def _find(self, mounted: str, method: str) -> tuple[Route, RouteHandler, dict[str, Any]]:
-        # Sanic remembers the last 1,024 paths, which saves 5 us; long ones would fill the memory.
+        # Sanic remembers the last 1,024 paths, which saves 5 us; long ones would fill the memory,
+        # and the records of one collection push out all others, if their ids were not one to it.
+        before, _, last = mounted.rpartition("/")
+        if is_id(last) and len(before) < 200:
+            route, handler, params = super().get(f"{before}/{_ANY_ID}", method, None)
+            name = next(reversed(params), "")
+            if params.get(name) == _ANY_ID:
+                return route, handler, {**params, name: last}
         find = super().get if len(mounted) < 200 else self._get
         return find(mounted, method, None)
 
@@ -96,10 +107,7 @@ class Router(sanic.router.Router):
 
     def locate(self, host: str, path: str) -> Place:
         """The place that a Host header, with or without a port, stands for."""
-        name, _, port = host.partition(":") if not host.startswith("[") else (host, "", "")
-        if len(port) > _MAX_PORT:
-            return Place(NOWHERE)
-        name = name.lower().rstrip(".")
+        name = _name(host) if len(host) <= _MAX_HOST else ""
         if name.endswith(self._suffix):
             return self._locate_name(name[: -len(self._suffix)])
         if self._dev and path.lstrip("/").startswith("~") and _is_address(name):
@@ -119,6 +127,13 @@ class Router(sanic.router.Router):
             return Place(ADMIN)
         tenant = self._tenants.get(label)
         return Place(SITE, tenant) if tenant is not None else Place(NOWHERE)
+
+
+@lru_cache(maxsize=1_000)
+def _name(host: str) -> str:
+    """The name in a Host header; "" where a port is none."""
+    name, _, port = host.partition(":") if not host.startswith("[") else (host, "", "")
+    return name.lower().rstrip(".") if len(port) <= _MAX_PORT else ""
 
 
 def _is_address(host: str) -> bool:

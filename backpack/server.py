@@ -19,6 +19,7 @@ from sanic.http.constants import HTTP
 from sanic.server.async_server import AsyncioServer
 
 from . import ports
+from .api.connection import Connection
 
 _GRACE = 10.0  # seconds that open requests have to end
 _LOOK = 0.02  # seconds between two looks at the open requests
@@ -52,6 +53,7 @@ class Server:
         self._app.state.server_info.append(spoken)
         server = await self._app.create_server(
             sock=listener,
+            protocol=Connection,
             backlog=ports.BACKLOG,
             access_log=False,
             # Those who connect early wait in the backlog until the routes are there.

@@ -5,15 +5,13 @@ Usage: floor.py READY_FILE.
 
 from __future__ import annotations
 
-import asyncio
 import json
+import socket
 import sys
 from pathlib import Path
+from typing import Any
 
-import uvloop
 from sanic import HTTPResponse, Request, Sanic
-
-from backpack.server import Server
 
 BODY = json.dumps({"pad": "x" * 139}).encode()
 
@@ -25,14 +23,12 @@ async def constant(_: Request) -> HTTPResponse:
     return HTTPResponse(BODY, content_type="application/json")
 
 
-async def main() -> None:
-    server = Server(app)
-    await server.start("127.0.0.1", 0)
-    Path(sys.argv[1]).write_text(json.dumps({"port": server.port}))
-    await asyncio.Event().wait()
+@app.after_server_start
+async def tell(_app: Any) -> None:
+    Path(sys.argv[1]).write_text(json.dumps({"port": listener.getsockname()[1]}))
 
 
 if __name__ == "__main__":
     assert len(BODY) == 150
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
+    app.run(sock=listener, single_process=True, access_log=False, motd=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanic import Blueprint, HTTPResponse, json
+from sanic import Blueprint, HTTPResponse
 
 from ..errors import BackpackError
 from ..router import API, ELSEWHERE, mount
+from .answers import json
 from .auth import auth
 from .guards import guarded
 from .health import report_health

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from sanic import HTTPResponse
 from sanic.compat import Header
 from sanic.http import Http, Stage
@@ -67,3 +68,8 @@ class EncodedJson(HTTPResponse):
     def _is_special(self, stream: Http) -> bool:
         """Whether there is more to do than to write a plain answer."""
         return bool(self.headers) or bool(stream.head_only) or stream.expecting_continue
+
+
+def json(value: Any) -> EncodedJson:
+    """An answer of status 200 with `value` as JSON."""
+    return EncodedJson(orjson.dumps(value))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sanic import Blueprint, HTTPResponse, json
+from sanic import Blueprint, HTTPResponse
 
 from ..errors import BadLogin, Forbidden, Invalid
 from ..router import API, mount
 from ..sessions import Session
 from ..users import WRONG_PASSWORD
+from .answers import json
 from .guards import drop_session_cookie, guarded, set_session_cookie
 from .request import Request, read_object
 

@@ -6,6 +6,7 @@ And what goes with every answer: CORS headers and cookies.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import lru_cache, wraps
 from typing import Any
 
@@ -13,7 +14,7 @@ from sanic.cookies.request import parse_cookie
 from sanic.response import HTTPResponse
 
 from ..errors import BadKey, NoSpace, Unavailable
-from ..tenants import Backpack, Tenant
+from ..tenants import Backpack, Config, Tenant
 from .answers import NO_HEADERS, CommonHeaders, EncodedJson
 from .request import Request, drop_body
 
@@ -26,6 +27,20 @@ _PREFLIGHT = {
     "access-control-max-age": "600",
 }
 _EXPOSED = "x-total-count, etag, content-range, content-disposition, retry-after"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the headers of a request say, as one configuration of the backpack has it.
+
+    It stays true while a connection sends the same headers: to find it out takes 6 us.
+    """
+
+    config: Config
+    common_headers: CommonHeaders
+    authorization: str
+    token: str | None
+    token_in_cookie: bool
 
 
 def guarded(handler: Handler) -> Handler:
@@ -49,15 +64,20 @@ def _guarded(handler: Handler, *, needs_key: bool) -> Handler:
         backpack = tenant.backpack or await tenant.open()
         request.backpack = backpack
         request.by_path = by_path
-        request.common_headers = NO_HEADERS if by_path else cors_headers(request, backpack)
+        heading = request.heading
+        caller = heading.caller
+        if caller is None or caller.config is not backpack.config:
+            caller = heading.caller = _caller(request, backpack)
+        request.common_headers = caller.common_headers
         if request.method == "OPTIONS":
             return HTTPResponse(status=204, headers={**request.common_headers.values, **_PREFLIGHT})
-        authorization = request.headers.get("authorization", "")
+        authorization = caller.authorization
         if not backpack.accepts_key(authorization) and (needs_key or authorization):
             raise BadKey
         sessions = backpack.sessions
-        if token := find_token(request):
+        if token := caller.token:
             request.token = token
+            request.token_in_cookie = caller.token_in_cookie
             request.session = sessions.cached(token) or await sessions.find(token)
         response = await handler(request, **params)
         stream: Any = request.stream
@@ -72,6 +92,17 @@ def _guarded(handler: Handler, *, needs_key: bool) -> Handler:
         return response
 
     return endpoint
+
+
+def _caller(request: Request, backpack: Backpack) -> Caller:
+    token = find_token(request)
+    return Caller(
+        config=backpack.config,
+        common_headers=NO_HEADERS if request.by_path else cors_headers(request, backpack),
+        authorization=request.headers.get("authorization", ""),
+        token=token,
+        token_in_cookie=request.token_in_cookie,
+    )
 
 
 def cors_headers(request: Request, backpack: Backpack) -> CommonHeaders:

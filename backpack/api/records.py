@@ -5,12 +5,12 @@ The rules are the service's; here a request is read and an answer written.
 
 from __future__ import annotations
 
-from sanic import Blueprint, HTTPResponse, json
+from sanic import Blueprint, HTTPResponse
 
 from ..errors import BadRequest
 from ..queries import parse_url
 from ..router import API, mount
-from .answers import EncodedJson
+from .answers import EncodedJson, json
 from .guards import guarded
 from .request import Request, read_json, read_object
 

@@ -26,6 +26,22 @@ NO_BODY = object()
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
+class Heading:
+    """The headers of a request, shared by those of one connection whose headers are the same.
+
+    `block`: their bytes, with the line ends around them. `length`: of the body, None without one.
+    `caller`: what the guards have made of them.
+    """
+
+    __slots__ = ("block", "caller", "headers", "length")
+
+    def __init__(self, headers: Header) -> None:
+        self.headers = headers
+        self.block = b""
+        self.length: int | None = None
+        self.caller: Any = None
+
+
 class Request(sanic.Request):
     """Sanic's request with what the guards found out.
 
@@ -41,16 +57,23 @@ class Request(sanic.Request):
     by_path: bool = False  # reached as /~NAME/..., which knows neither CORS nor cookies of a host
 
     def __init__(
-        self, url_bytes: bytes, headers: Header, *, head: bytes = b"", **kwargs: Any
+        self,
+        url_bytes: bytes,
+        headers: Header,
+        *,
+        head: bytes = b"",
+        heading: Heading | None = None,
+        **kwargs: Any,
     ) -> None:
         if not head:
             # Sanic makes it to answer a request that it could not read; the URL may be the reason.
             url_bytes = b"*"
-        elif _NO_TOKEN.search("".join(headers)):
+        elif heading is None and _NO_TOKEN.search("".join(headers)):
             # A proxy may take `content-length : 5` for a length (RFC 9112, sections 5.1 and 5.2).
             raise MalformedRequest("The name of a header is no token")
         super().__init__(url_bytes, headers, head=head, **kwargs)
-        if len(headers.getall("host", ())) > 1:
+        self.heading = heading or Heading(headers)
+        if heading is None and len(headers.getall("host", ())) > 1:
             raise MalformedRequest("There is more than one Host header")
         if url_bytes[:1] != b"/" and self._parsed_url.host:
             self.headers["host"] = _authority(self._parsed_url)

@@ -292,3 +292,81 @@ def test_unknown_upgrade_is_ignored(app: App, upgrade: str) -> None:
 
     body: Any = json.loads(answers.partition(b"\r\n\r\n")[2])
     assert (statuses(answers), body["status"]) == ([200], "ok")
+
+
+def test_headers_of_each_request_count(app: App) -> None:
+    """A connection remembers headers; what it has read of them must go with no others."""
+    actors = ["user", "user", "guest", "user", "nokey", "nokey", "guest", "guest"]
+    calls = [request(app, "GET /me", actor=actor) for actor in actors]
+
+    answers = converse(app, b"".join(calls) + last(app, "GET /me"))
+
+    assert statuses(answers) == [200, 200, 403, 200, 401, 401, 403, 403, 200]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 15, 16, 17, -3, -1])
+def test_known_headers_may_come_in_pieces(app: App, cut: int) -> None:
+    call = request(app, "GET /me")
+
+    answers = converse(app, call, call + call[:cut], call[cut:] + last(app, "GET /me"))
+
+    assert statuses(answers) == [200] * 4
+
+
+@pytest.mark.parametrize("line", ["GET  /me", "GET /me x", "GET", "G\xe9T /me \xe9", "GET me"])
+def test_malformed_line_before_known_headers_gets_400(app: App, line: str) -> None:
+    call = request(app, "GET /me")
+
+    answers = converse(app, call + call + call.replace(b"GET /me", line.encode("latin-1"), 1))
+
+    assert statuses(answers) == [200, 200, 400]
+
+
+def test_known_headers_carry_any_method_and_version(app: App) -> None:
+    call = request(app, "GET /me")
+    old = call.replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    head = call.replace(b"GET", b"HEAD", 1)
+
+    answers = converse(app, call + call + head + call.replace(b"GET", b"PATCH", 1) + old)
+
+    assert statuses(answers) == [200, 200, 200, 405, 200]
+    assert answers.count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_length_of_known_headers_counts_each_time(app: App) -> None:
+    app.make("cars")
+    call = request(app, "POST /cars", "content-length: 7")
+    bodies = [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+
+    converse(app, b"".join(call + body for body in bodies) + last(app, "GET /me"))
+
+    assert [car["n"] for car in app.ask("GET /cars").json()] == [1, 2, 3]
+
+
+def test_new_key_counts_on_open_connection(app: App) -> None:
+    call = request(app, "GET /me")
+
+    with connect(app) as connection:
+        before = []
+        for _ in range(2):
+            connection.sendall(call)
+            before += statuses(connection.recv(65_536))
+        app.rotate_key(now=True)
+        connection.sendall(call)
+        after = statuses(connection.recv(65_536))
+
+    assert (before, after) == ([200, 200], [401])
+
+
+def test_new_origin_counts_on_open_connection(app: App) -> None:
+    call = request(app, "GET /me", "origin: https://shop.example")
+
+    with connect(app) as connection:
+        connection.sendall(call)
+        before = connection.recv(65_536)
+        app.backpack.set_rules({"cors.origins": ["https://shop.example"]})
+        connection.sendall(call)
+        after = connection.recv(65_536)
+
+    assert b"access-control-allow-origin" not in before
+    assert b"\r\naccess-control-allow-origin: https://shop.example\r\n" in after
