@@ -96,6 +96,7 @@ def _create(tenants: Tenants, router: Router, blueprints: Iterable[Blueprint]) -
     )
     app.ctx.tenants = tenants
     app.ctx.health = Health()
+    app.ctx.headings = {}
     app.ctx.complaints = Complaints(logger)
     for blueprint in blueprints:
         app.blueprint(blueprint)

@@ -27,17 +27,15 @@ _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
 class Heading:
-    """The headers of a request, shared by those of one connection whose headers are the same.
+    """The headers of requests that have the same.
 
-    `block`: their bytes, with the line ends around them. `length`: of the body, None without one.
-    `caller`: what the guards have made of them.
+    `length`: of the body, None without one. `caller`: what the guards have made of them.
     """
 
-    __slots__ = ("block", "caller", "headers", "length")
+    __slots__ = ("caller", "headers", "length")
 
     def __init__(self, headers: Header) -> None:
         self.headers = headers
-        self.block = b""
         self.length: int | None = None
         self.caller: Any = None
 

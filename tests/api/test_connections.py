@@ -295,7 +295,7 @@ def test_unknown_upgrade_is_ignored(app: App, upgrade: str) -> None:
 
 
 def test_headers_of_each_request_count(app: App) -> None:
-    """A connection remembers headers; what it has read of them must go with no others."""
+    """Headers are remembered; what was read of them must go with no others."""
     actors = ["user", "user", "guest", "user", "nokey", "nokey", "guest", "guest"]
     calls = [request(app, "GET /me", actor=actor) for actor in actors]
 
