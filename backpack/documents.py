@@ -10,6 +10,7 @@ import math
 import os
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -58,7 +59,14 @@ def is_id(text: object) -> bool:
 def now() -> str:
     """The time as documents carry it: ISO 8601 in UTC with milliseconds,
     `2026-01-31T08:09:10.123Z`."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1_000_000:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    # Written once a second: every time it would be 2 us of a create.
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def decode(body: bytes) -> Any:
