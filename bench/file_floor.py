@@ -5,17 +5,14 @@ Usage: file_floor.py READY_FILE FOLDER. Serves `FOLDER/file` at `/file`, writes 
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from sanic import HTTPResponse, Request, Sanic, text
-
-from backpack.server import Server
 
 ready, folder = Path(sys.argv[1]), Path(sys.argv[2])
 numbers = itertools.count()
@@ -35,13 +32,11 @@ async def copy(request: Request) -> HTTPResponse:
     return text("copied")
 
 
-async def main() -> None:
-    server = Server(app)
-    await server.start("127.0.0.1", 0)
-    ready.write_text(json.dumps({"port": server.port}))
-    await asyncio.Event().wait()
+@app.after_server_start
+async def tell(_app: Any) -> None:
+    ready.write_text(json.dumps({"port": listener.getsockname()[1]}))
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
+    app.run(sock=listener, single_process=True, access_log=False, motd=False)

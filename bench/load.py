@@ -8,6 +8,7 @@ import re
 import resource
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,18 @@ def server(command: Sequence[str]) -> Iterator[Process]:
     finally:
         process.terminate()
         process.wait()
+
+
+def start_cpu(data: Path) -> float:
+    """Seconds of the processor until a sandbox on a data folder is ready."""
+    command = [sys.executable, "-m", "backpack", "dev", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while b"Backpack is ready" not in process.stdout.readline():
+            pass
+        seconds = Process(process).cpu_seconds
+        process.terminate()
+    return seconds
 
 
 def free_port() -> int:

@@ -35,6 +35,10 @@ def document(n: int) -> dict[str, Any]:
     }
 
 
+def _encoded(n: int) -> bytes:
+    return json.dumps(document(n)).encode()
+
+
 class Peer(Protocol):
     """A running server with collections. `requests` are bytes, ready to be sent in turn."""
 
@@ -105,10 +109,11 @@ class App:
             batch = [document(n) for n in range(start, min(start + _BATCH, documents))]
             ids += [made["_id"] for made in self.post(f"/{collection}", batch).json()]
 
-    def call(self, method: str, path: str, body: str = "") -> bytes:
+    def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
         length = {"content-length": str(len(body))} if body else {}
-        head = "".join(f"{name}: {value}\r\n" for name, value in (self._headers | length).items())
-        return f"{method} {path} HTTP/1.1\r\n{head}\r\n{body}".encode()
+        sent = self._headers | headers | length
+        head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
     def get_one(self, collection: str) -> list[bytes]:
         return [self.call("GET", f"/{collection}/{one}") for one in spread(self._ids[collection])]
@@ -122,7 +127,7 @@ class App:
 
     def create(self, collection: str, documents: int) -> list[bytes]:
         path = f"/{collection}"
-        return [self.call("POST", path, json.dumps(document(n))) for n in range(documents)]
+        return [self.call("POST", path, _encoded(n)) for n in range(documents)]
 
 
 class Sandbox:

@@ -18,8 +18,11 @@ from pathlib import Path
 
 import plot
 import report
+from files import files
 from results import Results
-from scenarios import GROUPS, Bench
+from scenarios import READING, Bench
+
+GROUPS = {**READING, "files": files}
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

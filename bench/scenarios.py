@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 import httpx
-from load import Probe, Run, load
+from load import Probe, Run, load, start_cpu
 from peers import App, Backpack, Floor, Peer, PocketBase, Sandbox
 from results import Results, Row
 
@@ -204,6 +204,10 @@ def backpacks(bench: Bench, results: Results) -> None:
             what = f"{asked_for.what}: {BACKPACKS:,} backpacks, requests over {SPREAD}, by CPU"
             results.add(what, ratio, "x", ">= 0.8")
         results.add("peak memory with 1,000 backpacks", sandbox.process.memory_mb("VmHWM"), "MB")
+        many_data = sandbox.data
+    for count, data in ((1, bench.folder / "new"), (BACKPACKS, many_data)):
+        seconds = median(start_cpu(data) for _ in range(bench.rounds))
+        results.add(f"processor time to start with {count:,}", seconds, "s")
 
 
 def _fill(app: App) -> None:
@@ -267,7 +271,7 @@ def _memory(results: Results, peers: list[Peer], when: str) -> None:
         results.add(f"{peer.name}, peak memory {when}", peer.process.memory_mb("VmHWM"), "MB")
 
 
-GROUPS: dict[str, Callable[[Bench, Results], None]] = {
+READING: dict[str, Callable[[Bench, Results], None]] = {
     "requests": requests,
     "documents": documents,
     "creates": creates,
