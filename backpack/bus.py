@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,7 @@ Message = dict[str, Any]
 Listener = Callable[[str, Message], None]
 
 CAPACITY = 10_000  # messages that are held for replay
+ROOM = 67_108_864  # bytes that these may take
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,18 @@ class Bus(Protocol):
     def position(self) -> str:
         """The `seq` of the message that was delivered here last."""
 
+    def check(self) -> None:
+        """Raise Unavailable when it is known that `send` would: before work that it ends."""
+
     async def send(self, topic: str, message: Mapping[str, Any]) -> str:
         """Store a message and return its `seq`; it is replayable when the call returns.
 
         In one process it is delivered by then as well. Raises Unavailable when Redis is away or
         does not answer in time; the message may have been stored all the same.
         """
+
+    async def send_all(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Send messages, in this order, by one call: all of it as `send` does it."""
 
     def listen(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Call `listener(seq, message)` for every message on `topic`: each once, in order, also
@@ -74,6 +81,10 @@ class Bus(Protocol):
     async def ping(self) -> None:
         """Raises Unavailable when Redis is away or does not answer in time."""
 
+    def listen_loss(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener()` when messages are missing for good, just before delivery goes on with
+        later ones. Returns what ends it."""
+
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
         """`(seq, topic, message)` of every message after the one of `seq` `after`, oldest first.
 
@@ -85,11 +96,13 @@ class Bus(Protocol):
 class LocalBus:
     """A bus for a single process: it delivers before `send` returns, and holds in memory."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY, room: int = ROOM) -> None:
         # Another start of the process is another run: its messages are not those of this one.
         self._run = f"{time.time_ns():x}"
         self._count = 0
-        self._held: deque[tuple[str, str, Message]] = deque(maxlen=capacity)
+        self._capacity, self._room = capacity, room
+        self._held: deque[tuple[str, str, Message]] = deque()
+        self._size = 0  # bytes of what is held
         self._listeners = _Listeners()
 
     async def open(self) -> None:
@@ -102,12 +115,25 @@ class LocalBus:
     def position(self) -> str:
         return f"{self._run}-{self._count}"
 
+    def check(self) -> None:
+        """It is always there."""
+
     async def send(self, topic: str, message: Mapping[str, Any]) -> str:
         self._count += 1
         seq, own = self.position, dict(message)
-        self._held.append((seq, topic, own))
+        self._hold(seq, topic, own)
         self._listeners.deliver(topic, seq, own)
         return seq
+
+    async def send_all(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        for message in messages:
+            await self.send(topic, message)
+
+    def _hold(self, seq: str, topic: str, message: Message) -> None:
+        self._held.append((seq, topic, message))
+        self._size += _weight(message)
+        while self._held and (len(self._held) > self._capacity or self._size > self._room):
+            self._size -= _weight(self._held.popleft()[2])
 
     def listen(self, topic: str, listener: Listener) -> Callable[[], None]:
         return self._listeners.add(topic, listener)
@@ -117,6 +143,9 @@ class LocalBus:
 
     async def ping(self) -> None:
         """Nothing to do."""
+
+    def listen_loss(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self._listeners.add_loss(listener)
 
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
         run, _, digits = after.partition("-")
@@ -139,7 +168,13 @@ class RedisBus:
     _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between attempts to connect again
 
     def __init__(
-        self, redis: Redis, stream: str, *, capacity: int = CAPACITY, timeout: float = 3.0
+        self,
+        redis: Redis,
+        stream: str,
+        *,
+        capacity: int = CAPACITY,
+        room: int = ROOM,
+        timeout: float = 3.0,
     ) -> None:
         # A process without Redis must not pay for its import (140 ms).
         from redis.exceptions import RedisError
@@ -147,7 +182,8 @@ class RedisBus:
         self._failures = (RedisError, OSError)
         self._redis = redis
         self._stream = stream
-        self._capacity = capacity
+        self._capacity, self._room = capacity, room
+        self._usual = 0.0  # bytes of a message, as of late
         self._timeout = timeout  # seconds
         self._position = "0-0"
         self._broken = False
@@ -170,10 +206,29 @@ class RedisBus:
     def position(self) -> str:
         return self._position
 
+    def check(self) -> None:
+        if self._broken:
+            raise Unavailable
+
     async def send(self, topic: str, message: Mapping[str, Any]) -> str:
-        fields: dict[Any, Any] = {"topic": topic, "message": orjson.dumps(dict(message))}
-        command = self._redis.xadd(self._stream, fields, maxlen=self._capacity, approximate=True)
-        return _text(await self._answer(command))
+        return _text(await self._answer(self._add(self._redis, topic, message)))
+
+    async def send_all(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        if len(messages) == 1:
+            await self.send(topic, messages[0])
+            return
+        pipe = self._redis.pipeline(transaction=False)
+        for message in messages:
+            self._add(pipe, topic, message)
+        await self._answer(pipe.execute())
+
+    def _add(self, redis: Redis, topic: str, message: Mapping[str, Any]) -> Any:
+        encoded = orjson.dumps(dict(message))
+        # A stream is bounded by its entries alone: where these are large, it must have fewer.
+        self._usual += (len(encoded) - self._usual) / 100
+        most = min(self._capacity, int(self._room / max(self._usual, 1)))
+        fields: dict[Any, Any] = {"topic": topic, "message": encoded}
+        return redis.xadd(self._stream, fields, maxlen=most, approximate=True)
 
     def listen(self, topic: str, listener: Listener) -> Callable[[], None]:
         return self._listeners.add(topic, listener)
@@ -183,6 +238,9 @@ class RedisBus:
 
     async def ping(self) -> None:
         await self._answer(self._redis.ping())
+
+    def listen_loss(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self._listeners.add_loss(listener)
 
     async def replay(self, after: str) -> list[tuple[str, str, Message]] | None:
         if not _is_entry_id(after):
@@ -220,6 +278,7 @@ class RedisBus:
         # Only who is far behind gets a full batch; the stream may have been trimmed past the place.
         if len(entries) == self._BATCH and not await self._holds(self._position):
             self._listeners.announce_break()
+            self._listeners.announce_loss()
         for entry_id, fields in entries:
             self._position = _text(entry_id)
             if message := _message(entry_id, fields):
@@ -233,6 +292,7 @@ class RedisBus:
             # A Redis that lost its data may count on from an earlier id than the last one seen.
             self._position = min(self._position, newest, key=_order)
             self._listeners.announce_break()
+            self._listeners.announce_loss()
         self._broken = False
         logger.info("Bus %s: connected again", self._stream)
 
@@ -293,12 +353,21 @@ async def delete_keys(redis: Redis, prefix: str) -> None:
         raise Unavailable from exc
 
 
+def _weight(message: Message) -> int:
+    """About how many bytes a message takes: what makes one large is text."""
+    size = 500
+    for value in message.values():
+        if type(value) is str:
+            size += len(value)
+    return size
+
+
 class _Listeners:
     """Who listens to what, in the order of their coming."""
 
     def __init__(self) -> None:
         self._by_topic: dict[str, tuple[Listener, ...]] = {}
-        self._on_break: tuple[Callable[[], None], ...] = ()
+        self._on_break, self._on_loss = _Calls(), _Calls()
 
     def add(self, topic: str, listener: Listener) -> Callable[[], None]:
         # Wrapped, so that the same function may listen twice and each end takes away its own.
@@ -312,14 +381,10 @@ class _Listeners:
         return end
 
     def add_break(self, listener: Callable[[], None]) -> Callable[[], None]:
-        def call() -> None:
-            listener()
+        return self._on_break.add(listener)
 
-        def end() -> None:
-            self._on_break = tuple(one for one in self._on_break if one is not call)
-
-        self._on_break = (*self._on_break, call)
-        return end
+    def add_loss(self, listener: Callable[[], None]) -> Callable[[], None]:
+        return self._on_loss.add(listener)
 
     def deliver(self, topic: str, seq: str, message: Message) -> None:
         for listener in self._by_topic.get(topic, ()):
@@ -329,7 +394,30 @@ class _Listeners:
                 logger.exception("A listener to %r failed", topic)
 
     def announce_break(self) -> None:
-        for listener in self._on_break:
+        self._on_break.call()
+
+    def announce_loss(self) -> None:
+        self._on_loss.call()
+
+
+class _Calls:
+    """What is to be called when something happens to the bus itself."""
+
+    def __init__(self) -> None:
+        self._calls: tuple[Callable[[], None], ...] = ()
+
+    def add(self, listener: Callable[[], None]) -> Callable[[], None]:
+        def call() -> None:
+            listener()
+
+        def end() -> None:
+            self._calls = tuple(one for one in self._calls if one is not call)
+
+        self._calls = (*self._calls, call)
+        return end
+
+    def call(self) -> None:
+        for listener in self._calls:
             try:
                 listener()
             except Exception:  # one listener's fault is not the others'

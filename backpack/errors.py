@@ -7,6 +7,7 @@ BackpackError                500  the base class: never raised itself
 │   ├── Forbidden            403  not logged in, or not allowed
 │   ├── NotFound             404  nothing here, or nothing the caller may see
 │   ├── WrongMethod          405  the path exists, the method does not
+│   ├── UpgradeRequired      426  a websocket of another version than 13
 │   ├── TooLarge             413  body, document or file over its limit
 │   ├── BadRange             416  a file is shorter than where the wanted part begins
 │   ├── Invalid              422  understood, but not acceptable
@@ -99,6 +100,16 @@ class WrongMethod(BadRequest):
         return {"allow": ", ".join(self.allowed)}
 
 
+class UpgradeRequired(BadRequest):
+    status = 426
+    code = "bad_upgrade"
+    message = "Websockets of version 13 are spoken here"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"upgrade": "websocket", "sec-websocket-version": "13"}
+
+
 class TooLarge(BadRequest):
     status = 413
     code = "too_large"
@@ -186,3 +197,8 @@ def body(exc: BackpackError) -> dict[str, Any]:
     if exc.fields:
         answer["fields"] = exc.fields
     return answer
+
+
+def frame(exc: BackpackError, action: str | None) -> dict[str, Any]:
+    """What a websocket gets in place of the answer to `action`; None where that is unknown."""
+    return {"action": "error", **body(exc), "request": action}

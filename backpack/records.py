@@ -1,19 +1,20 @@
-"""Collections and records of one backpack: check, change, store.
+"""Collections and records of one backpack: check, change, store, announce.
 
 Every rule is asked here; no request comes this far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from . import documents, rules
 from .documents import Document
 from .errors import Forbidden, Invalid, NotFound, TooLarge
+from .events import CREATE, DELETE, MERGE, REPLACE, Asker, Change, Channel, channel_of
 from .queries import Query, project
 from .rules import OWNER, OWNER_FIELD, CollectionRules, Rules
 from .settings import Settings
@@ -28,16 +29,37 @@ class Page:
     total: int | None = None
 
 
-class Records:
-    """What users do with collections and records. `user` is the id of who asks, None for a guest.
+class Announcer(Protocol):
+    """Tells the connected about finished writes."""
 
-    `rules` is replaced as a whole when the backpack's rules change.
+    def check(self) -> None:
+        """Raise Unavailable when nobody could be told of a write."""
+
+    async def announce(self, changes: Sequence[Change]) -> None:
+        """Tell who may see it, in this order; raises Unavailable."""
+
+
+class Records:
+    """What users do with collections and records. `user` is the id of who asks, None for a guest;
+    `asker` the connection that they ask by, None for HTTP.
+
+    A write returns after it was announced. `channels_of` tells which channels a user
+    is in. `rules` is replaced as a whole when the backpack's rules change.
     """
 
-    def __init__(self, store: Store, settings: Settings, rules: Rules) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        rules: Rules,
+        announcer: Announcer,
+        channels_of: Callable[[str | None], Awaitable[Container[Channel]]],
+    ) -> None:
         self.rules = rules
         self._store = store
         self._settings = settings
+        self._announcer = announcer
+        self._channels_of = channels_of
         self._new_id = documents.Ids()
 
     async def collections(self, user: str | None) -> list[str]:
@@ -94,7 +116,9 @@ class Records:
             raise NotFound
         return found
 
-    async def create(self, collection: str, data: Any, user: str | None) -> bytes:
+    async def create(
+        self, collection: str, data: Any, user: str | None, asker: Asker | None = None
+    ) -> bytes:
         """Store one new record, or each of a list: all or none.
 
         Answers in the shape of `data`, encoded; where the user may not read what was made, with
@@ -108,10 +132,25 @@ class Records:
         entries = data if many else [data]
         held = self.rules.of(collection)
         at = documents.now()
+        self._announcer.check()
+        check = await self._channel_check(user)
         made = [self._stamped(held, documents.check(entry), user, at) for entry in entries]
+        for record in made:
+            check(record)
         stored = await self._store.insert(collection, made)
         answers = [self._shown(held, user, *pair) for pair in zip(made, stored, strict=True)]
-        return b"[" + b",".join(answers) + b"]" if many else answers[0]
+        answer = b"[" + b",".join(answers) + b"]" if many else answers[0]
+        if many and asker is not None:
+            asker = replace(
+                asker, request=None
+            )  # each is told of by itself, the answer is the list
+        await self._announcer.announce(
+            [
+                Change(CREATE, collection, record, asker, shown)
+                for record, shown in zip(stored, answers, strict=True)
+            ]
+        )
+        return answer
 
     async def fill(self, collection: str, entries: list[Any]) -> list[bytes]:
         """Store new records whatever the rules say, for seeds and imports; answers them encoded."""
@@ -133,7 +172,14 @@ class Records:
             return encoded
         return orjson.dumps({"_id": record["_id"]})
 
-    async def replace(self, collection: str, record_id: str, data: Any, user: str | None) -> bytes:
+    async def replace(
+        self,
+        collection: str,
+        record_id: str,
+        data: Any,
+        user: str | None,
+        asker: Asker | None = None,
+    ) -> bytes:
         """Put `data` in a record's place and answer it encoded; raises NotFound, Forbidden,
         Invalid, TooLarge."""
         new = documents.check(data)
@@ -147,9 +193,16 @@ class Records:
                 replaced[OWNER_FIELD] = old[OWNER_FIELD]
             return replaced
 
-        return await self._change(collection, record_id, "update", user, edit)
+        return await self._change(REPLACE, collection, record_id, user, asker, edit)
 
-    async def merge(self, collection: str, record_id: str, patch: Any, user: str | None) -> bytes:
+    async def merge(
+        self,
+        collection: str,
+        record_id: str,
+        patch: Any,
+        user: str | None,
+        asker: Asker | None = None,
+    ) -> bytes:
         """Merge `patch` into a record and answer it encoded; raises as `replace` does."""
         checked = documents.check_merge(patch)
         held = self.rules.of(collection)
@@ -165,22 +218,45 @@ class Records:
                 )
             return merged
 
-        return await self._change(collection, record_id, "update", user, edit)
+        return await self._change(MERGE, collection, record_id, user, asker, edit)
 
-    async def delete(self, collection: str, record_id: str, user: str | None) -> bytes:
+    async def delete(
+        self, collection: str, record_id: str, user: str | None, asker: Asker | None = None
+    ) -> bytes:
         """Delete a record and answer it as it was; raises NotFound, Forbidden."""
-        return await self._change(collection, record_id, "delete", user, lambda old: None)
+        return await self._change(DELETE, collection, record_id, user, asker, lambda old: None)
+
+    async def admit_message(self, message: Document, user: str) -> None:
+        """Raise Forbidden when a message is for a channel that `user` may not write into."""
+        (await self._channel_check(user))(message)
+
+    async def _channel_check(self, user: str | None) -> Callable[[Document], None]:
+        """What raises Forbidden for a record in a channel that `user` may not write into."""
+        closed = self.rules.members_only
+        if not closed:
+            return _allow
+        held = await self._channels_of(user)
+
+        def check(record: Document) -> None:
+            channel = channel_of(record)
+            if channel is not None and channel.kind in closed and channel not in held:
+                raise Forbidden
+
+        return check
 
     async def _change(
         self,
+        action: str,
         collection: str,
         record_id: str,
-        action: str,
         user: str | None,
+        asker: Asker | None,
         edit: Callable[[Document], Document | None],
     ) -> bytes:
         held = self.rules.of(collection)
-        access: str = getattr(held, action)
+        access = held.delete if action == DELETE else held.update
+        self._announcer.check()
+        check = await self._channel_check(user)
 
         def guarded(old: Document) -> Document | None:
             # What may not be read is not there: 404 comes before 403.
@@ -188,9 +264,21 @@ class Records:
                 raise NotFound
             if not rules.passes(access, user, old):
                 raise Forbidden
-            return edit(old)
+            check(old)
+            new = edit(old)
+            if new is not None:
+                check(new)
+            return new
 
         changed = await self._store.change(collection, record_id, guarded)
         if changed is None:
             raise NotFound
-        return changed.before if changed.after is None else changed.after
+        record = changed.before if changed.after is None else changed.after
+        await self._announcer.announce(
+            [Change(action, collection, record, asker, revision=changed.revision)]
+        )
+        return record
+
+
+def _allow(_record: Document) -> None:
+    """Every channel may be written into."""

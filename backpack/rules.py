@@ -17,6 +17,7 @@ from .queries import EVERYTHING, Filter, both, equals
 
 PUBLIC, USER, OWNER, NONE = "public", "user", "owner", "none"
 ACTIONS = ("list", "read", "create", "update", "delete")
+POST, MEMBER = "post", "member"
 OWNER_FIELD = "userId"
 
 COLLECTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -28,13 +29,17 @@ RESERVED_COLLECTIONS = frozenset(
 @dataclass(frozen=True)
 class CollectionRules:
     """Who may do what with the records of one collection: each value is one of public, user, owner,
-    none."""
+    none.
+
+    `post` is about its records as channels: who may write into them, user or member.
+    """
 
     list: str = USER
     read: str = USER
     create: str = USER
     update: str = USER
     delete: str = USER
+    post: str = USER
 
     @property
     def owned(self) -> bool:
@@ -47,9 +52,11 @@ DEFAULT = CollectionRules()
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of one backpack. `raw` is the JSON object they were read from."""
+    """The rules of one backpack. `raw` is the JSON object they were read from; into channels of
+    the collections `members_only` only their members may write."""
 
     collections: Mapping[str, CollectionRules] = field(default_factory=dict)
+    members_only: frozenset[str] = frozenset()
     collections_create: str = USER
     collections_list: str = USER
     files_read: str = USER
@@ -113,7 +120,8 @@ def parse(raw: object) -> Rules:
     if wrong:
         entry, why = next(iter(wrong.items()))
         raise Invalid(f"Invalid rules: {entry} {why}", code="bad_rules", fields=wrong)
-    return Rules(collections=collections, raw=raw, **wide)
+    closed = frozenset(name for name, held in collections.items() if held.post == MEMBER)
+    return Rules(collections=collections, members_only=closed, raw=raw, **wide)
 
 
 def _collection(name: str, value: object, wrong: dict[str, str]) -> CollectionRules:
@@ -128,8 +136,11 @@ def _collection(name: str, value: object, wrong: dict[str, str]) -> CollectionRu
         wrong[name] = f"must be an object with some of {', '.join(ACTIONS)}"
         return DEFAULT
     for action, access in value.items():
-        if action not in ACTIONS:
-            wrong[f"{name}.{action}"] = f"is no action: there are {', '.join(ACTIONS)}"
+        if action == POST:
+            if access not in (USER, MEMBER):
+                wrong[f"{name}.{POST}"] = "must be one of user, member"
+        elif action not in ACTIONS:
+            wrong[f"{name}.{action}"] = f"is no action: there are {', '.join((*ACTIONS, POST))}"
         elif access not in (PUBLIC, USER, OWNER, NONE):
             wrong[f"{name}.{action}"] = "must be one of public, user, owner, none"
     if any(entry.startswith(f"{name}.") for entry in wrong):

@@ -22,6 +22,7 @@ from . import ports
 from .api.connection import Connection
 
 _GRACE = 10.0  # seconds that open requests have to end
+_RESTART = 1012  # what websockets are closed with
 _LOOK = 0.02  # seconds between two looks at the open requests
 
 
@@ -67,11 +68,13 @@ class Server:
         self._server = server
 
     async def stop(self) -> None:
-        """Accept nothing more, answer the open requests, then cut what has not ended in time."""
+        """Close websockets, accept nothing more, answer the open requests, then cut what has not
+        ended in time."""
         server = self._server
         if server is None:
             return
         self._server = None
+        await self._app.ctx.tenants.close_sockets(_RESTART)
         await server.before_stop()  # type: ignore[no-untyped-call]
         closed = server.close()  # type: ignore[no-untyped-call]
         connections: Collection[Any] = server.connections

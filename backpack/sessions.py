@@ -121,7 +121,10 @@ class Sessions:
         """The session of a token that was looked up in the last seconds; None says nothing."""
         if len(token) != _TOKEN_LENGTH or not token.isascii():
             return None
-        entry = self._cache.get(_digest(token))
+        return self._cached(_digest(token))
+
+    def _cached(self, digest: str) -> Session | None:
+        entry = self._cache.get(digest)
         # Both ends, since the clock may be set back.
         if entry and entry[1] <= self._clock() < entry[2]:
             return entry[0]
@@ -134,10 +137,20 @@ class Sessions:
         """
         if len(token) != _TOKEN_LENGTH or not token.isascii():
             return None
-        if session := self.cached(token):
+        return await self._find(_digest(token))
+
+    async def current(self, session: Session) -> Session | None:
+        """A session that was found before, as it is now; None when it has ended.
+
+        Raises Unavailable when that cannot be known.
+        """
+        return await self._find(session.digest)
+
+    async def _find(self, digest: str) -> Session | None:
+        if session := self._cached(digest):
             return session
         endings = self._endings
-        record = await self._store.get(_digest(token))
+        record = await self._store.get(digest)
         if not record or record["expires"] <= self._clock():
             return None
         session = _session(record)

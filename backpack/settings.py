@@ -40,6 +40,11 @@ class Settings:
     open_databases: int = 100  # SQLite files that stay open, BACKPACK_OPEN_DATABASES
     session_ttl: int = 2_592_000  # seconds without use until a session ends, BACKPACK_SESSION_TTL
     registrations_per_hour: int = 20  # of one address, 0 for any, BACKPACK_REGISTRATIONS_PER_HOUR
+    max_message: int = 1_048_576  # bytes of a websocket message, BACKPACK_MAX_MESSAGE
+    message_rate: int = 500  # messages a second of a websocket, BACKPACK_MESSAGE_RATE
+    max_sockets: int = 100  # websockets of a user on one process, BACKPACK_MAX_SOCKETS
+    max_backlog: int = 1_048_576  # bytes that wait for a slow websocket, BACKPACK_MAX_BACKLOG
+    ping_interval: float = 20.0  # seconds between pings of a websocket, BACKPACK_PING_INTERVAL
     trusted_proxies: tuple[
         str, ...
     ] = ()  # addresses and networks whose X-Forwarded-* count, BACKPACK_TRUSTED_PROXIES

@@ -11,7 +11,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,12 +19,17 @@ import orjson
 
 from . import rules
 from .bus import Bus
+from .channels import Channels
 from .documents import Document
 from .errors import Conflict, Invalid, NoSpace, NotFound, Unavailable
+from .events import Channel
 from .files import Files
+from .memberships import Memberships
 from .origins import is_developers
 from .passwords import Passwords
+from .realtime import Hub
 from .records import Records
+from .resume import Resume
 from .rules import Rules
 from .sessions import Sessions, SessionStore
 from .settings import Settings
@@ -157,7 +162,17 @@ class Backpack:
         self._parts = parts
         self.users = Users(parts.store, passwords)
         self.sessions = Sessions(parts.sessions, parts.bus, settings.session_ttl)
-        self.records = Records(parts.store, settings, config.rules)
+        self.hub = Hub(
+            parts.bus,
+            config.rules,
+            self.sessions,
+            self._channel_exists,
+            settings.ping_interval,
+        )
+        self.records = Records(parts.store, settings, config.rules, self.hub, self._channels_of)
+        self.memberships = Memberships(parts.store, self.records)
+        self.channels = Channels(parts.store, self.records, self.hub, self.memberships)
+        self.resume = Resume(parts.bus, self.hub, self.channels)
         self.files = Files(parts.store, parts.files, settings, config.rules)
         self.throttle = Throttle(registrations_per_hour=settings.registrations_per_hour or None)
         self._use(config)
@@ -186,6 +201,7 @@ class Backpack:
 
     async def close(self) -> None:
         self._stop_listening()
+        await self.hub.close()
         await self.files.close()
         await self.sessions.close()
         await self._parts.close()
@@ -208,9 +224,15 @@ class Backpack:
             raise Invalid(f"The database of {self.name!r} has no indexes that make themselves")
         return self.store
 
+    async def _channels_of(self, user: str | None) -> Container[Channel]:
+        return await self.memberships.of(user)
+
+    async def _channel_exists(self, channel: Channel) -> bool | None:
+        return await self.channels.exists(channel)
+
     def _use(self, config: Config) -> None:
         self.config = config
-        self.records.rules = self.files.rules = config.rules
+        self.records.rules = self.hub.rules = self.files.rules = config.rules
         self._authorization = f"key {config.api_key}".encode()
         self._origins: dict[tuple[str, str], bool] = {}
 
@@ -360,6 +382,11 @@ class Tenants:
         """Close every backpack; nothing may be asked of them afterwards."""
         await asyncio.gather(*(tenant.close() for tenant in self._tenants.values()))
         self._passwords.close()
+
+    async def close_sockets(self, code: int) -> None:
+        """Close the websockets of every backpack, those that come to them later too."""
+        opened = [tenant.backpack for tenant in self._tenants.values() if tenant.backpack]
+        await asyncio.gather(*(backpack.hub.close_sockets(code) for backpack in opened))
 
     def names(self) -> list[str]:
         return sorted(self._tenants)

@@ -93,7 +93,7 @@ def _guarded(handler: Handler, *, needs_key: bool) -> Handler:
         else:
             response.headers.update(request.common_headers.values)
         if request.session is not None and sessions.is_due(request.session):
-            await _keep_alive(request, response)
+            await keep_alive(request, response)
         return response
 
     return endpoint
@@ -114,12 +114,17 @@ def _caller(request: Request, backpack: Backpack) -> Caller:
 def cors_headers(request: Request, backpack: Backpack) -> CommonHeaders:
     """The CORS headers of every answer to this request (Fetch standard, "CORS protocol")."""
     origin = request.headers.get("origin")
-    if origin is None:
+    if origin is None or not allows_origin(request, backpack, origin):
         return _NOT_ALLOWED
+    return _allowed(origin)
+
+
+def allows_origin(request: Request, backpack: Backpack, origin: str) -> bool:
+    """Whether a page of `origin` may use this backend with credentials."""
     domain = backpack.settings.domain
     host = request.headers.get("host", "")
     frontend = _frontend_origin(request.public_scheme, host, f"{backpack.name}.{domain}")
-    return _allowed(origin) if backpack.allows_origin(origin, frontend) else _NOT_ALLOWED
+    return backpack.allows_origin(origin, frontend)
 
 
 _NOT_ALLOWED = CommonHeaders({"vary": "Origin"})
@@ -166,7 +171,7 @@ def cookie_name(request: Request) -> str:
     return "__Host-backpack_session" if request.public_scheme == "https" else "backpack_session"
 
 
-async def _keep_alive(request: Request, response: HTTPResponse) -> None:
+async def keep_alive(request: Request, response: HTTPResponse) -> None:
     """Let a session in use live on, and its cookie with it."""
     assert request.session is not None
     try:

@@ -7,7 +7,7 @@ No store knows a user or a rule.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ..documents import Document
@@ -19,10 +19,15 @@ INTERNAL = "_"
 
 @dataclass(frozen=True)
 class Changed:
-    """A finished change: the encoded document before it and after; None when it was deleted."""
+    """A finished change: the encoded document before it and after; None when it was deleted.
+
+    `revision` rises with every change of the document; 0 where only one process can write, and the
+    calls return in the order of the changes.
+    """
 
     before: bytes
     after: bytes | None
+    revision: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ class MongoStore:
                 new = edit(orjson.loads(before))
                 after = None if new is None else self._encode(_id_first(new))
                 if await self._swap(collection, record_id, revision, new):
-                    return Changed(before, after)
+                    return Changed(before, after, revision + 1)
                 if time.monotonic() > ends:
                     raise Unavailable("Too many others are changing this document, try again")
 

@@ -1,0 +1,369 @@
+"""The hub of one backpack: who of the connected gets which event.
+
+Every process of the backpack has one; events reach all of them by the bus. It knows no HTTP and no
+frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from contextvars import Context
+from typing import Any
+
+import orjson
+
+from . import events, rules
+from .bus import Bus
+from .errors import Unavailable
+from .events import RELOAD, Asker, Change, Channel, Event, notice
+from .fanout import Fanout, Line, Message, Peer
+from .heartbeat import Heartbeat
+from .presence import Place, Presence
+from .roster import Roster
+from .rules import NONE, OWNER, Rules
+from .sessions import TOPIC as SESSIONS
+from .sessions import Sessions
+
+TOPIC = "events"  # of the bus; messages are events
+
+SESSION_ENDED, RESTART = 4401, 1012  # close codes
+_FAREWELL = 2.0  # seconds that clients have to answer a close
+_REMEMBERED = 10_000  # records whose newest revision is known
+_GATHER = 0.1  # seconds in which ends of connections are told of together
+_GATHERED = 100  # users whose ends are told of at once
+
+
+class Hub:
+    """Delivers what is announced on any process of the backpack to the connections of this one.
+
+    `rules` is replaced as a whole when the backpack's rules change. `channel_exists` tells whether
+    a channel is there, None where it never can have been.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        rules: Rules,
+        sessions: Sessions,
+        channel_exists: Callable[[Channel], Awaitable[bool | None]],
+        ping_interval: float,
+    ) -> None:
+        self.rules = rules
+        self.process = secrets.token_hex(8)
+        self.roster = Roster()
+        self.presence = Presence(bus, self.process, self._tell_presence)
+        self._bus = bus
+        self._channel_exists = channel_exists
+        self._numbers = itertools.count(1)
+        self._fanout = Fanout()
+        self._lines: set[Line] = set()
+        self._closing = 0  # the code that all connections are closed with
+        self._emptied: asyncio.Future[None] | None = None
+        self._heartbeat = Heartbeat(self.roster.peers, sessions, ping_interval, self.end_session)
+        self._newest: OrderedDict[str, int] = OrderedDict()
+        self._seen: deque[str] = deque(maxlen=_REMEMBERED)  # the latest events' seq
+        self._late: deque[str] = deque(maxlen=_REMEMBERED)
+        self._waiting: dict[str, list[Callable[[], None]]] = {}  # for the event of that seq
+        self._watchers: dict[Place, set[Peer]] = {}
+        self._left: dict[str, None] = {}  # users with a connection that ended, in this order
+        self._telling: asyncio.Task[None] | None = None
+        self._deaf = (
+            bus.listen(TOPIC, self._event_sent),
+            bus.listen(SESSIONS, self._sessions_ended),
+            bus.listen_break(self._doubt_all),
+            bus.listen_loss(self._lose),
+        )
+
+    async def close(self) -> None:
+        """Close what is connected and stop listening to the bus."""
+        await self.close_sockets(RESTART)
+        await self._heartbeat.close()
+        await self.presence.close()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        for stop in self._deaf:
+            stop()
+
+    async def close_sockets(self, code: int) -> None:
+        """Close all connections, now and for good, and wait until they have ended."""
+        self._closing = code
+        for line in tuple(self._lines):
+            line.close(code, "")
+        await self._wait_until_empty()
+        for line in tuple(self._lines):
+            line.abort()
+        await self._wait_until_empty()
+
+    async def _wait_until_empty(self) -> None:
+        if self._lines:
+            self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._emptied], timeout=_FAREWELL)
+
+    # Who is here
+
+    def number(self) -> int:
+        """A number for a new peer of this process."""
+        return next(self._numbers)
+
+    def come(self, line: Line) -> None:
+        """Know of a new connection, also one without a peer; a hub that closes closes it."""
+        self._lines.add(line)
+        if self._closing:
+            line.close(self._closing, "")
+
+    def gone(self, line: Line) -> None:
+        """Forget a connection that has ended."""
+        self._lines.discard(line)
+        if not self._lines and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    def add(self, peer: Peer) -> None:
+        self.roster.add(peer)
+        self.presence.come(peer.user, None)
+        self._heartbeat.start()
+        # It may have ended after it was found, and before this moment.
+        self._heartbeat.doubt([peer.session])
+
+    def remove(self, peer: Peer) -> None:
+        """Forget a peer, and tell the others that its connection has ended."""
+        channels = tuple(peer.channels or ())
+        if not self.roster.remove(peer):
+            return
+        for place in (None, *channels):
+            self.presence.go(peer.user, place)
+        for place in tuple(peer.watches or ()):
+            self._unwatch(peer, place)
+        if not self._closing:  # who is here will soon be on another process
+            self._left[peer.user] = None
+            if self._telling is None or self._telling.done():
+                loop = asyncio.get_running_loop()
+                self._telling = loop.create_task(self._tell_left(), context=Context())
+
+    async def _tell_left(self) -> None:
+        """Tell whose connections have ended: of many at once so that they can be joined."""
+        while self._left:
+            await asyncio.sleep(_GATHER)
+            users = list(itertools.islice(self._left, _GATHERED))
+            for user in users:
+                del self._left[user]
+            with suppress(Unavailable):  # those who would hear it are cut off
+                await self.send_all([Event(notice(action="close", userId=user)) for user in users])
+
+    def subscribe(self, peer: Peer, channel: Channel) -> None:
+        if self.roster.subscribe(peer, channel):
+            self.presence.come(peer.user, channel)
+
+    def unsubscribe(self, peer: Peer, channel: Channel) -> None:
+        if self.roster.unsubscribe(peer, channel):
+            self.presence.go(peer.user, channel)
+            self._unwatch(peer, channel)
+
+    def watch(self, peer: Peer, place: Place) -> None:
+        """Tell a peer from now on who comes to a place and goes."""
+        if peer.id in self.roster.peers:
+            if peer.watches is None:
+                peer.watches = set()
+            peer.watches.add(place)
+            self._watchers.setdefault(place, set()).add(peer)
+
+    def _unwatch(self, peer: Peer, place: Place) -> None:
+        if peer.watches is not None and place in peer.watches:
+            peer.watches.remove(place)
+            self._watchers[place].discard(peer)
+            if not self._watchers[place]:
+                del self._watchers[place]
+
+    def _tell_presence(self, place: Place, user: str, has_come: bool) -> None:
+        watchers = self._watchers.get(place)
+        if watchers:
+            named = {} if place is None else {"channelType": place.kind, "channelId": place.id}
+            text = notice(action="presence", **named, **{"joined" if has_come else "left": user})
+            self._fanout.add(tuple(watchers), Message(text.encode(), "", with_seq=False))
+
+    # What is announced
+
+    def check(self) -> None:
+        """Raise Unavailable when it is known that an announcement would."""
+        self._bus.check()
+
+    async def announce(self, changes: Sequence[Change]) -> None:
+        """Tell who may see it about finished writes, in this order; raises Unavailable."""
+        made = []
+        for change in changes:
+            record = orjson.loads(change.record)
+            made.append(events.of_change(change, record, await self._reach(record)))
+        await self.send_all(made)
+
+    async def pass_on(self, message: Mapping[str, Any], asker: Asker) -> None:
+        """Send a client's message to whom it is for, by its own words; raises Unavailable."""
+        reached = await self._reach(message)
+        text = orjson.dumps(message).decode()
+        await self.send(Event(text, channel=reached.channel, users=reached.users, asker=asker))
+
+    async def send(self, event: Event) -> None:
+        """Deliver an event on every process; raises Unavailable."""
+        await self.send_all([event])
+
+    async def send_all(self, announced: Sequence[Event]) -> None:
+        """Deliver events in this order; raises Unavailable."""
+        wide = [event.message() for event in announced if not event.is_for_asker]
+        if wide:
+            await self._bus.send_all(TOPIC, wide)
+        for event in announced:
+            if event.is_for_asker:
+                self._answer(event)
+
+    async def _reach(self, data: Mapping[str, Any]) -> events.Reach:
+        reached = events.reach(data)
+        if reached.channel is None:
+            return reached
+        exists = await self._channel_exists(reached.channel)
+        if exists is None:
+            return events.Reach()
+        return reached if exists else events.Reach(users=())
+
+    # What is delivered
+
+    def _event_sent(self, seq: str, message: Mapping[str, Any]) -> None:
+        self._seen.append(seq)
+        # With nobody here, all that counts is which state of a record came last.
+        if self.roster.peers or "revision" in message:
+            event = Event.from_message(message)
+            if self._is_late(event):
+                self._late.append(seq)
+                self._answer(event)
+            else:
+                self._deliver(event, seq)
+            if event.dropped is not None:
+                self._drop(event.dropped, event.dropped_user)
+        for call in self._waiting.pop(seq, ()):
+            self._fanout.then(call)
+
+    def after(self, seq: str | None, call: Callable[[], None]) -> None:
+        """Call when the event of that `seq`, at once with None, has been delivered here."""
+        if seq is None or seq in self._seen:
+            self._fanout.then(call)
+        else:
+            self._waiting.setdefault(seq, []).append(call)
+
+    def was_late(self, seq: str) -> bool:
+        """Whether an event was not delivered, since a later state of its record had been."""
+        return seq in self._late
+
+    def _is_late(self, event: Event) -> bool:
+        """Whether a later state of the record was delivered: of two processes that wrote, the
+        second was quicker to say so."""
+        if not event.revision:
+            # Made just now; that is late when somebody has changed it already.
+            return event.key in self._newest
+        if event.revision <= self._newest.get(event.key, 0):
+            return True
+        self._newest[event.key] = event.revision
+        self._newest.move_to_end(event.key)
+        if len(self._newest) > _REMEMBERED:
+            self._newest.popitem(last=False)
+        return False
+
+    def _deliver(self, event: Event, seq: str) -> None:
+        receivers = self._receivers(event)
+        text = event.text.encode()
+        asker = self._asker(event)
+        if asker is not None and self.is_for(event, asker.user, asker.channels or ()):
+            self._fanout.add(receivers, Message(text, seq, asker, _answer_of(event)))
+        else:
+            self._fanout.add(receivers, Message(text, seq))
+            self._answer(event)
+
+    def _answer(self, event: Event) -> None:
+        """Answer an asker that is no receiver."""
+        asker = self._asker(event)
+        if asker is not None:
+            message = Message(b"", "", asker, _answer_of(event), with_seq=False)
+            self._fanout.add((asker,), message)
+
+    def _asker(self, event: Event) -> Peer | None:
+        """The peer here that is to be answered."""
+        asker = event.asker
+        if asker is None or asker.process != self.process:
+            return None
+        if asker.request is None and event.answer is None:
+            return None
+        return self.roster.peers.get(asker.connection)
+
+    def _receivers(self, event: Event) -> Sequence[Peer]:
+        """The peers that an event is for, by the rules of this moment."""
+        access = self.rules.of(event.collection).read if event.collection else rules.PUBLIC
+        found: Sequence[Peer]
+        if access == NONE:
+            return ()
+        if access == OWNER:
+            owners = _owners(event.owner)
+            named = event.users
+            users = owners if named is None else [user for user in named if user in owners]
+            found = self.roster.of_users(users, event.channel)
+        elif event.users is not None:
+            found = self.roster.of_users(event.users, event.channel)
+        elif event.channel is not None:
+            found = self.roster.of_channel(event.channel)
+        else:
+            found = self.roster.all()
+        if event.without:
+            without = set(event.without)
+            return [peer for peer in found if peer.user not in without]
+        return found
+
+    def is_for(self, event: Event, user: str, channels: Container[Channel]) -> bool:
+        """Whether an event is for a peer of that user, subscribed to these channels."""
+        access = self.rules.of(event.collection).read if event.collection else rules.PUBLIC
+        if access == NONE or (access == OWNER and user not in _owners(event.owner)):
+            return False
+        if event.users is not None and user not in event.users:
+            return False
+        if event.channel is not None and event.channel not in channels:
+            return False
+        return user not in event.without
+
+    def _drop(self, channel: Channel, user: str | None) -> None:
+        for peer in self.roster.of_channel(channel):
+            if user is None or peer.user == user:
+                self.unsubscribe(peer, channel)
+
+    def _sessions_ended(self, _seq: str, message: Mapping[str, Any]) -> None:
+        for digest in message["ended"]:
+            self.end_session(digest)
+
+    def _doubt_all(self) -> None:
+        self._heartbeat.doubt(peer.session for peer in self.roster.all())
+
+    def _lose(self) -> None:
+        """Events are missing: who can be told so, is."""
+        for calls in self._waiting.values():
+            for call in calls:
+                self._fanout.then(call)
+        self._waiting.clear()
+        reload = Message(RELOAD.encode(), self._bus.position)
+        self._fanout.add([peer for peer in self.roster.all() if peer.resumes], reload)
+
+    def end_session(self, digest: str) -> None:
+        """Close the connections of a session that is over."""
+        for peer in self.roster.of_session(digest):
+            peer.line.close(SESSION_ENDED, "The session has ended")
+
+
+def _owners(owner: Any) -> set[str]:
+    """The users who own a record, as `rules.passes` has it."""
+    owners = owner if isinstance(owner, list) else [owner]
+    return {one for one in owners if isinstance(one, str)}
+
+
+def _answer_of(event: Event) -> bytes:
+    text = event.answer or event.text
+    if event.asker is None or event.asker.request is None:
+        return text.encode()
+    return f'{text[:-1]},"requestId":{event.asker.request}}}'.encode()
