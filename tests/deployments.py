@@ -17,6 +17,7 @@ import pytest
 from backpack.homes import Folder, Memory, Servers
 from backpack.testing import BackpackServer, Seed, T, TestBackpack
 from tests.replicas import SETTINGS, Replica
+from tests.talk import Frame, Socket, open_socket
 
 
 class Replicated(BackpackServer):
@@ -108,6 +109,9 @@ class App:
         ports = self._replicas.ports if self._replicas else [port]
         self._addresses = itertools.cycle(f"http://127.0.0.1:{port}" for port in ports)
         self._users: dict[str, tuple[str, str]] = {}
+        self._sockets: list[Socket] = []
+        self._marker: Socket | None = None
+        self._marks = itertools.count(1)
 
     def user_id(self, actor: str) -> str:
         return self._user(actor)[0]
@@ -166,6 +170,36 @@ class App:
         self.backpack.seed({"collections": {collection: []}})
         return [self.ask(f"POST /{collection}", record, actor=actor).json() for record in records]
 
+    @property
+    def address(self) -> str:
+        """Where the backpack is served: on one process after the other, where it is several."""
+        return next(self._addresses)
+
+    def socket(
+        self, actor: str = "user", *, resume: str | None = None, greeted: bool = True
+    ) -> Socket:
+        """A websocket of a user, by the session's token; it is closed with the app."""
+        query = "" if resume is None else f"?resume={resume}"
+        offers = ["backpack", f"backpack.session.{self.token(actor)}"]
+        return self.connect(f"/{query}", subprotocols=offers, greeted=greeted)
+
+    def connect(self, path: str = "/", **options: Any) -> Socket:
+        """A websocket, as `talk.open_socket` takes the options; it is closed with the app."""
+        made = open_socket(self.address + path, host=self.host, **options)
+        self._sockets.append(made)
+        return made
+
+    def heard(self, *sockets: Socket) -> list[list[Frame]]:
+        """What each of some sockets has been told until now, and not received yet.
+
+        A message that goes to everybody marks the place: what was sent before comes before it.
+        """
+        if self._marker is None:
+            self._marker = self.socket("marker")
+        mark = {"action": "broadcast", "mark": next(self._marks)}
+        self._marker.ask(mark)
+        return [socket.until(mark) for socket in sockets]
+
     def rotate_key(self, *, now: bool = False) -> None:
         """Change the API key, and use the new one."""
         backpack = self.backpack
@@ -174,6 +208,8 @@ class App:
     def hang_up(self) -> None:
         """Close the connections, and leave the backpack."""
         self._http.close()
+        for made in self._sockets:
+            made.close()
 
     def close(self) -> None:
         self.hang_up()

@@ -23,14 +23,15 @@ PATIENCE = 10.0  # seconds until what is waited for counts as missing
 
 
 class Heard:
-    """What a bus delivered on a topic, and how often it told of a break."""
+    """What a bus delivered on a topic, and how often it told of a break, and of a loss."""
 
     def __init__(self, bus: Bus, topic: str = "cars") -> None:
         self.messages: list[tuple[str, dict[str, Any]]] = []
-        self.breaks = 0
+        self.breaks = self.losses = 0
         self._news = asyncio.Event()
         self.stop = bus.listen(topic, self._hear)
         self.stop_breaks = bus.listen_break(self._hear_break)
+        self.stop_losses = bus.listen_loss(self._hear_loss)
 
     def _hear(self, seq: str, message: dict[str, Any]) -> None:
         self.messages.append((seq, message))
@@ -38,6 +39,10 @@ class Heard:
 
     def _hear_break(self) -> None:
         self.breaks += 1
+        self._news.set()
+
+    def _hear_loss(self) -> None:
+        self.losses += 1
         self._news.set()
 
     @property
@@ -82,6 +87,14 @@ class BusContract:
         assert one.messages == two.messages
         assert {seq for seq, _ in one.messages} == set(seqs)
         assert len(set(seqs)) == 50
+
+    @pytest.mark.parametrize("number", [0, 1, 5])
+    async def test_messages_sent_together_keep_their_order(self, bus: Bus, number: int) -> None:
+        heard = Heard(bus)
+        await bus.send_all("cars", [{"n": n} for n in range(number)])
+        await bus.send("cars", {"n": "last"})
+        await heard.count(number + 1)
+        assert heard.contents == [*({"n": n} for n in range(number)), {"n": "last"}]
 
     async def test_topics_are_kept_apart(self, bus: Bus) -> None:
         cars, boats = Heard(bus, "cars"), Heard(bus, "boats")
@@ -217,6 +230,15 @@ class TestLocalBus(BusContract):
         await bus.send("cars", {"n": 1})
         assert heard.contents == [{"n": 1}]
 
+    async def test_held_messages_have_room(self) -> None:
+        bus = LocalBus(room=10_000)
+        start = bus.position
+        seqs = [await bus.send("cars", {"text": "x" * 3_000}) for _ in range(5)]
+        held = await bus.replay(seqs[2])
+        assert held is not None
+        assert [seq for seq, _, _ in held] == seqs[3:]
+        assert await bus.replay(start) is None
+
 
 class RedisBusContract(BusContract):
     """What a bus over Redis promises besides; a subclass has the fixture `redis` as well."""
@@ -266,6 +288,15 @@ class RedisBusContract(BusContract):
         assert heard.contents == [{"n": 3}]
         await late.close()
 
+    async def test_large_messages_shorten_the_stream(self, redis: Redis, stream: str) -> None:
+        bus = RedisBus(redis, stream, room=1_000_000)
+        await bus.open()
+        for _ in range(400):
+            await bus.send("cars", {"text": "x" * 50_000})
+        # Redis trims by whole nodes of up to 100 entries.
+        assert await redis.xlen(stream) < 200
+        await bus.close()
+
     async def test_streams_are_kept_apart(self, bus: Bus, redis: Redis) -> None:
         foreign = RedisBus(redis, "another")
         await foreign.open()
@@ -289,7 +320,7 @@ class RedisBusContract(BusContract):
         await pipe.execute()
         await heard.count(201)
         assert [message["n"] for message in heard.contents] == [-1, *range(300, 500)]
-        assert heard.breaks == 1
+        assert (heard.breaks, heard.losses) == (1, 1)
 
     async def test_entry_of_somebody_else_is_passed_over(
         self, bus: Bus, redis: Redis, stream: str, caplog: pytest.LogCaptureFixture
@@ -324,10 +355,13 @@ class TestRedisBusOnFake(RedisBusContract):
         with pytest.raises(Unavailable):
             await bus.replay(bus.position)
         await heard.until(lambda heard: heard.breaks == 1)
+        with pytest.raises(Unavailable):
+            bus.check()
         server.connected = True
         await bus.send("cars", {"n": 2})
         await heard.count(1)
-        assert (heard.contents, heard.breaks) == ([{"n": 2}], 1)
+        bus.check()
+        assert (heard.contents, heard.breaks, heard.losses) == ([{"n": 2}], 1, 0)
 
     async def test_open_fails_while_redis_is_away(self, server: FakeServer) -> None:
         server.connected = False
@@ -370,7 +404,7 @@ class TestRedisBus(RedisBusContract):
             await pipe.execute()
         await heard.count(150)
         assert heard.contents == [{"n": n} for n in range(150)]
-        assert heard.breaks == 1
+        assert (heard.breaks, heard.losses) == (1, 0)
 
     async def test_lost_connection_tells_of_lost_messages(
         self, bus: Bus, redis_url: str, stream: str
@@ -391,7 +425,7 @@ class TestRedisBus(RedisBusContract):
             await pipe.execute()
         await heard.count(4)
         assert heard.contents == [{"n": n} for n in (0, 7, 8, 9)]
-        assert heard.breaks == 2
+        assert (heard.breaks, heard.losses) == (2, 1)
 
     async def test_close_leaves_no_connection(self, redis_url: str, stream: str) -> None:
         async with redis_client(redis_url) as outsider:

@@ -19,6 +19,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from backpack import app, cli, errors, rules, tenants
+from backpack.api.sockets import ACTIONS
 from backpack.errors import BackpackError
 from backpack.homes import Memory
 from backpack.router import METHODS
@@ -228,6 +229,12 @@ def test_error_codes_are_documented() -> None:
     }
 
     assert documented == raised_codes() - NOT_OVER_HTTP
+
+
+def test_actions_are_documented() -> None:
+    documented = text_of("docs/sockets.md")
+
+    assert [name for name in ACTIONS if f"`{name}`" not in documented] == []
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

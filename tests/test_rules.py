@@ -43,6 +43,7 @@ def test_rules_are_read() -> None:
         ({"cars": {"list": "all"}}, "cars.list"),
         ({"cars": {"list": ["public"]}}, "cars.list"),
         ({"cars": {"write": "user"}}, "cars.write"),
+        ({"cars": {"post": "owner"}}, "cars.post"),
         ({"users": {"list": "public"}}, "users"),
         ({"1x": {}}, "1x"),
         ({"collections.create": "owner"}, "collections.create"),
