@@ -9,12 +9,24 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 
-const MODULES = ["client.js", "auth.js", "db.js", "index.js"];
+const MODULES = [
+  "upload.js",
+  "client.js",
+  "auth.js",
+  "db.js",
+  "storage.js",
+  "connection.js",
+  "requests.js",
+  "actions.js",
+  "socket.js",
+  "index.js",
+];
 
 /** @param {string} source */
 function bare(source) {
   return source
     .replace(/^ *\/\*\*[^]*?\*\/\n/gm, "")
+    .replace(/\/\*\*.*?\*\/ /g, "")
     .replace(/^import .*\n/gm, "")
     .replace(/^export \{.*\n/gm, "")
     .replace(/^export /gm, "")

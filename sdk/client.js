@@ -3,6 +3,19 @@
  * Lives here: HTTP, the session and the one error. Not here: what collections or accounts are.
  */
 
+import { upload } from "./upload.js";
+
+/**
+ * What a request may carry: `data` goes as JSON, `form` as multipart.
+ *
+ * @typedef {object} Content
+ * @property {URLSearchParams} [query]
+ * @property {unknown} [data]
+ * @property {FormData} [form]
+ * @property {AbortSignal | undefined} [signal]
+ * @property {((progress: import("./index.d.ts").Progress) => void) | undefined} [onProgress]
+ */
+
 /** A request that failed: refused by the backend, answered by something else, or never answered. */
 export class BackpackError extends Error {
   /**
@@ -36,38 +49,68 @@ export class Client {
   /**
    * @param {string} method
    * @param {string[]} path names that are neither encoded nor empty
-   * @param {{ query?: URLSearchParams, data?: unknown }} [content]
+   * @param {Content} [content]
    * @returns {Promise<{ body: any, headers: Headers }>} rejects with BackpackError only
    */
-  async send(method, path, { query, data } = {}) {
-    const search = query?.toString();
-    const address = [this.base, ...path.map(segment)].join("/") + (search ? `?${search}` : "");
-    const body = data === undefined ? null : encode(data);
-    const { response, text } = await this.exchange(address, { method, body, headers: this.headers(body) });
-    const answer = decode(text);
+  async send(method, path, content = {}) {
+    const response = await this.exchange(method, path, content);
+    const answer = decode(await this.attempt(() => response.text(), content.signal));
     if (response.ok && answer !== undefined) return { body: answer, headers: response.headers };
     throw refusal(response, answer);
   }
 
-  /** @param {string | null} body */
-  headers(body) {
+  /**
+   * The same for an answer that is no JSON: its body is left to be read.
+   *
+   * @param {string[]} path
+   * @param {Content} content
+   */
+  async open(path, content) {
+    const response = await this.exchange("GET", path, content);
+    if (response.ok) return response;
+    throw refusal(response, decode(await this.attempt(() => response.text(), content.signal)));
+  }
+
+  /** @param {string[]} path */
+  address(path) {
+    return [this.base, ...path.map(segment)].join("/");
+  }
+
+  /**
+   * @param {string} method
+   * @param {string[]} path
+   * @param {Content} content
+   */
+  async exchange(method, path, { query, data, form, signal, onProgress }) {
+    const search = query?.toString();
+    const address = this.address(path) + (search ? `?${search}` : "");
+    const json = data === undefined ? null : encode(data);
+    /** @type {RequestInit & { headers: Record<string, string> }} */
+    const init = { method, body: form ?? json, headers: this.headers(json) };
+    if (this.usesCookies) init.credentials = "include";
+    if (signal) init.signal = signal;
+    return this.attempt(() => (onProgress ? upload(address, init, onProgress) : fetch(address, init)), signal);
+  }
+
+  /** @param {string | null} json */
+  headers(json) {
     /** @type {Record<string, string>} */
     const headers = { authorization: `key ${this.apiKey}` };
-    if (body !== null) headers["content-type"] = "application/json";
+    if (json !== null) headers["content-type"] = "application/json";
     if (this.session) headers["x-backpack-session"] = this.session;
     return headers;
   }
 
   /**
-   * @param {string} address
-   * @param {RequestInit} init
+   * @template T
+   * @param {() => Promise<T>} work
+   * @param {AbortSignal} [signal]
    */
-  async exchange(address, init) {
-    if (this.usesCookies) init.credentials = "include";
+  async attempt(work, signal) {
     try {
-      const response = await fetch(address, init);
-      return { response, text: await response.text() };
+      return await work();
     } catch (cause) {
+      if (signal?.aborted) throw new BackpackError("Aborted", { code: "aborted", cause });
       throw new BackpackError(`No answer from ${this.base}`, { code: "network_error", cause });
     }
   }
@@ -112,7 +155,7 @@ function encode(data) {
 }
 
 /** @param {string} text */
-function decode(text) {
+export function decode(text) {
   try {
     return JSON.parse(text);
   } catch {

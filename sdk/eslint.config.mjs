@@ -2,9 +2,12 @@
 
 import js from "@eslint/js";
 
-const shared = ["Response", "URL", "URLSearchParams", "console", "fetch", "setTimeout"];
-const browser = ["FormData", "HTMLElement", "createSdk", "document", "location", "navigator", "performance"];
-const node = ["process"];
+const shared = [
+  ...["AbortController", "AbortSignal", "Blob", "Event", "EventTarget", "File", "FormData", "Response", "URL", "URLSearchParams"],
+  ...["clearTimeout", "console", "fetch", "queueMicrotask", "setTimeout"],
+];
+const browser = ["HTMLElement", "XMLHttpRequest", "createSdk", "document", "location", "navigator", "performance", "window"];
+const node = ["TextEncoder", "process", "setImmediate"];
 
 /** @param {string[]} names */
 const readable = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
