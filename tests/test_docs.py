@@ -144,6 +144,9 @@ def test_sdk_members_are_documented() -> None:
         "Auth": "auth.",
         "Db": "db.",
         "Query": "",
+        "Storage": "storage.",
+        "Socket": "socket.",
+        "Actions": "actions.",
         "Options": "options.",
         "BackpackError": "",
     }.items():
