@@ -55,16 +55,20 @@ class App(Sanic[Config, SimpleNamespace]):
             await self.handle_exception(request, exc, run_middleware=False)
 
 
-def create_app(tenants: Tenants, sites: Mapping[str, Path] | None = None) -> App:
+def create_app(
+    tenants: Tenants, sites: Mapping[str, Path] | None = None, demo: str | None = None
+) -> App:
     """The application that serves every backpack of `tenants`, their frontends and the admin host.
 
-    `sites` maps names of backpacks to folders that are served as their frontends.
+    `sites` maps names of backpacks to folders that are served as their frontends; `demo` is the
+    name of the one that shows the demo app.
     """
     from .admin.routes import admin
     from .api.site import site
 
     app = _create(tenants, Router(tenants), (*api.BLUEPRINTS, site, admin, nowhere))
     app.ctx.sites = dict(sites or {})
+    app.ctx.demo = demo
     return app
 
 

@@ -47,6 +47,7 @@ def dev(options: argparse.Namespace) -> None:
             backpacks=dict(options.backpack),
             sites=dict(options.site),
             ready_file=options.ready_file,
+            demo=options.demo,
         )
     )
 
@@ -239,6 +240,9 @@ def _add_dev(commands: Any) -> None:
         default=[],
         metavar="NAME=DIR",
         help="serve a folder as the frontend of a backpack; may be given many times",
+    )
+    command.add_argument(
+        "--demo", action="store_true", help="serve the demo app, a chat, as the backpack demo"
     )
     command.add_argument(
         "--ready-file", type=Path, metavar="FILE", help="write where it is served, as JSON"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import __version__, folder, ports, process
+from . import __version__, demo, folder, ports, process
 from .app import create_app
 from .control import ControlServer, remove_socket, socket_path
 from .drivers.local import Endpoint, LocalDriver
@@ -42,7 +42,8 @@ class Options:
     """What a sandbox is started with.
 
     `data` is None for memory. `backpacks` maps names to API keys, None for a key of Backpack's
-    choice; those that are missing are made. `sites` maps names to folders.
+    choice; those that are missing are made. `sites` maps names to folders. `demo` adds the demo
+    app.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +53,7 @@ class Options:
     backpacks: Mapping[str, str | None] = field(default_factory=dict)
     sites: Mapping[str, Path] = field(default_factory=dict)
     ready_file: Path | None = None
+    demo: bool = False
 
 
 def run(options: Options) -> None:
@@ -88,8 +90,10 @@ async def _sandbox(options: Options) -> AsyncIterator[tuple[LocalDriver, Endpoin
         tenants = Tenants(settings, _home(options, settings))
         stack.push_async_callback(tenants.close)
         driver = LocalDriver(tenants, endpoint)
+        if options.demo:
+            await demo.prepare(tenants)
         await _make_backpacks(options, tenants)
-        app = create_app(tenants, options.sites)
+        app = create_app(tenants, options.sites, demo.NAME if options.demo else None)
         app.config.TOUCHUP = True  # the only application of this process
         server = Server(app)
         await server.start_on(listener)
@@ -217,6 +221,7 @@ def _welcome(
         f"{bold(f'Backpack {__version__}')}, data {kept}",
         "",
         f"{dim('admin')}      {endpoint.url('admin')}",
+        *([f"{dim('demo')}       {endpoint.url(demo.NAME)}"] if options.demo else []),
         "",
         *(line for backpack in backpacks for line in _rows(backpack)),
         *([f"and {more} more", ""] if more else []),

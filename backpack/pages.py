@@ -1,5 +1,5 @@
-"""The HTML pages that Backpack itself shows: the welcome page of a backpack without a site, and the
-admin host's."""
+"""The HTML pages that Backpack itself shows: the welcome page of a backpack without a site, the
+demo app's, and the admin host's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .tenants import Backpack
 
 _PACKAGE = Path(__file__).parent
 WELCOME = _PACKAGE / "welcome"
+DEMO_SITE = _PACKAGE / "demo" / "site"
 ADMIN_STATIC = _PACKAGE / "admin" / "static"
 
 
@@ -57,6 +58,20 @@ def render_welcome(request: Request, backpack: Backpack) -> HTTPResponse:
         frontend=address.url(backpack.name),
         api_key=backpack.config.api_key,
         connect=address.connect(backpack.name) if backpack.settings.dev else "",
+    )
+
+
+def render_demo(request: Request, backpack: Backpack) -> HTTPResponse:
+    """The page of the demo app."""
+    address = Address.of(request)
+    admin, backend = address.url("admin"), address.url(f"{backpack.name}-be")
+    return _page(
+        _PACKAGE / "demo" / "index.html.j2",
+        f"default-src 'none'; script-src 'self' {admin}; style-src 'self'; "
+        f"img-src data: {backend}; connect-src {backend} {backend.replace('http', 'ws', 1)}",
+        admin=admin,
+        backend=backend,
+        api_key=backpack.config.api_key,
     )
 
 

@@ -1,4 +1,4 @@
-"""The frontend host of a backpack over HTTP: a folder's files, or the welcome page."""
+"""The frontend host of a backpack over HTTP: a folder's files, the demo app or the welcome page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sanic import Blueprint, HTTPResponse
 from sanic.response import file
 
 from ..errors import BackpackError, NotFound, WrongMethod
-from ..pages import WELCOME, render_welcome
+from ..pages import DEMO_SITE, WELCOME, render_demo, render_welcome
 from ..router import ELSEWHERE, SITE, mount
 from ..sites import find_file
 from ..tenants import Tenant
@@ -34,12 +34,15 @@ async def page(request: Request, tenant: Tenant, refusal: BackpackError, **_: An
     sites: Mapping[str, Path] = request.app.ctx.sites
     if tenant.name in sites:
         return await _send(find_file(sites[tenant.name], request.path))
+    is_demo = tenant.name == request.app.ctx.demo
+    if not request.path.strip("/"):
+        render = render_demo if is_demo else render_welcome
+        return render(request, tenant.backpack or await tenant.open())
+    if is_demo:
+        return await _send(find_file(DEMO_SITE, request.path))
     if request.path in WELCOME_ASSETS:
         return await _send(WELCOME / request.path.rpartition("/")[2])
-    if request.path.strip("/"):
-        raise refusal
-    backpack = tenant.backpack or await tenant.open()
-    return render_welcome(request, backpack)
+    raise refusal
 
 
 async def _send(path: Path) -> HTTPResponse:
