@@ -363,7 +363,7 @@ class Connection {
   }
 }
 
-const QUEUED = 1_000; // messages that wait for a connection
+const QUEUED = 250; // messages that wait for a connection: half of what a backend takes in a second
 const PATIENCE = 30_000; // ms for an answer
 
 class Requests {

@@ -149,6 +149,7 @@ export class Chat extends EventTarget {
     } else {
       await this.actions.joinChannel(INFO, ROOMS, id);
       this.joined.add(id);
+      this.tell("rooms");
     }
     this.actions.presence(ROOMS, id);
     // Joined first, read then: what is written in between comes by both ways, and counts once.

@@ -18,15 +18,15 @@ export function showPeople(chat) {
 
 /**
  * @param {import("./chat.js").Chat} chat
- * @param {string} list
+ * @param {string} section
  * @param {string[]} users
  */
-function fill(chat, list, users) {
+function fill(chat, section, users) {
   const named = users.map((user) => ({ user, name: chat.nameOf(user) }));
   named.sort((one, other) => one.name.localeCompare(other.name) || one.user.localeCompare(other.user));
-  find(`${list}-count`).textContent = String(users.length);
-  find(list).replaceChildren(...named.map(({ user, name }) => person(chat, user, name)));
-  find(list).hidden = users.length === 0;
+  find(`${section} .amount`).textContent = String(users.length);
+  find(`${section} ul`).replaceChildren(...named.map(({ user, name }) => person(chat, user, name)));
+  find(section).hidden = users.length === 0;
 }
 
 /**

@@ -26,7 +26,8 @@ function showTitle(room, unread) {
   const elsewhere = unread.reduce((sum, count) => sum + count, 0);
   find("#elsewhere").hidden = !elsewhere;
   find("#room-title").textContent = room;
-  document.title = `${elsewhere ? `(${elsewhere}) ` : ""}${room || "Campfire"}, a Backpack demo`;
+  find("#text").setAttribute("placeholder", room ? `Write to ${room}` : "Write a message");
+  document.title = `${elsewhere ? `(${elsewhere}) ` : ""}${room || "Chat"}, a Backpack demo`;
 }
 
 /**
