@@ -132,7 +132,9 @@ async def test_foreign_page_gets_no_answer(
 def test_node_does_everything(
     node: str, sdk: Path, sandbox: Sandbox, email: str, module: str
 ) -> None:
-    command = [node, str(_PAGE / "node.mjs"), str(sdk / module), sandbox.connect, sandbox.api_key]
+    # Node has a WebSocket behind this flag before version 22, and without it from then on.
+    program = [node, "--experimental-websocket", str(_PAGE / "node.mjs")]
+    command = [*program, str(sdk / module), sandbox.connect, sandbox.api_key]
     done = subprocess.run(
         [*command, email], check=False, capture_output=True, text=True, timeout=60
     )

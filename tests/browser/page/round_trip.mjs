@@ -64,6 +64,85 @@ async function records({ db }, collection) {
   };
 }
 
+/** What is known of a file besides the server's stamps, which are checked here. */
+function known({ userId, ...record }) {
+  return /^[0-9a-f]{24}$/.test(userId) ? bare(record) : { unowned: userId };
+}
+
+async function files({ storage }) {
+  const content = new Blob(["Grüße"], { type: "text/plain" });
+  const told = [];
+  const onProgress = ({ loaded, total }) => told.push(loaded > 0 && loaded === total);
+  const made = await storage.uploadFile(content, "a ö.txt", "letters", { onProgress });
+  const taken = await refusal(storage.uploadFile(content, "a ö.txt", "letters"));
+  const nothing = await refusal(storage.uploadFile(undefined, "b.txt", "letters"));
+  const { record } = await storage.updateFile("a ö.txt", "b.txt", "notes");
+  const first = await (await storage.getFile(made.userId, "b.txt")).text();
+  const { message } = await storage.overwriteFile("Hello", "b.txt");
+  const response = await storage.getFile(made.userId, "b.txt");
+  const signal = AbortSignal.abort();
+  const aborted = (await storage.uploadFile(content, "c.txt", "letters", { signal }).catch((error) => error)).code;
+  const { records: listed } = await storage.getListOfUserFiles(made.userId);
+  const { deletedRecord } = await storage.deleteFile("b.txt");
+  return {
+    made: known(made),
+    told: told.at(-1),
+    taken,
+    nothing,
+    renamed: known(record),
+    first,
+    message,
+    second: await response.text(),
+    aborted,
+    listed: listed.map(({ filename }) => filename),
+    deleted: deletedRecord.filename,
+    gone: (await refusal(storage.getFile(made.userId, "b.txt"))).status,
+  };
+}
+
+async function messages({ ws, db }, collection) {
+  const socket = ws();
+  const seen = [];
+  socket.onmessage = ({ data }) => {
+    const { action, httpRequest, requestId, seq } = JSON.parse(data);
+    seen.push([action, httpRequest, requestId, seq].filter(Boolean).join());
+  };
+  await new Promise((resolve) => (socket.onopen = resolve));
+  const { response: made } = await socket.actions.createResource(collection, { brand: "Volvo" });
+  const silent = await socket.actions.createResource(collection, { brand: "Saab", broadcast: false });
+  const changed = await socket.actions.updateResource(collection, made._id, { price: 9000 });
+  const replaced = await socket.actions.overwriteResource(collection, made._id, { brand: "Fiat" });
+  const found = await socket.actions.findResource(collection, { brand: "Fiat" });
+  const missing = await socket.actions.getResource(collection, "0".repeat(24));
+  const refused = await refusal(socket.actions.createResource(collection, { _id: "x" }));
+  const heard = new Promise((resolve) => socket.on("create", { collection }, resolve));
+  const written = await db.createResource(collection, { brand: "Seat" });
+  const byHttp = (await heard).response._id === written._id;
+  await socket.actions.deleteResource(collection, made._id);
+  const ended = await new Promise((resolve) => {
+    socket.onclose = ({ wasClean }) => resolve([wasClean, socket.readyState]);
+    socket.close();
+  });
+  return {
+    made: bare(made),
+    silent: silent.response.brand,
+    changed: bare(changed.response),
+    replaced: bare(replaced.response),
+    found: found.response.map(bare),
+    missing: missing.response,
+    refused,
+    byHttp,
+    seen,
+    ended,
+  };
+}
+
 export async function roundTrip(sdk, email) {
-  return { accounts: await accounts(sdk, email), records: await records(sdk, `cars-${email.split("@")[0]}`) };
+  const collection = `cars-${email.split("@")[0]}`;
+  return {
+    accounts: await accounts(sdk, email),
+    records: await records(sdk, collection),
+    files: await files(sdk),
+    messages: await messages(sdk, collection),
+  };
 }
