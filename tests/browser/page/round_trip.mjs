@@ -111,8 +111,8 @@ async function messages({ ws, db }, collection) {
   const { response: made } = await socket.actions.createResource(collection, { brand: "Volvo" });
   const silent = await socket.actions.createResource(collection, { brand: "Saab", broadcast: false });
   const changed = await socket.actions.updateResource(collection, made._id, { price: 9000 });
-  const replaced = await socket.actions.overwriteResource(collection, made._id, { brand: "Fiat" });
-  const found = await socket.actions.findResource(collection, { brand: "Fiat" });
+  const replaced = await socket.actions.overwriteResource(collection, made._id, { brand: "Lancia" });
+  const found = await socket.actions.findResource(collection, { brand: "Lancia" });
   const missing = await socket.actions.getResource(collection, "0".repeat(24));
   const refused = await refusal(socket.actions.createResource(collection, { _id: "x" }));
   const heard = new Promise((resolve) => socket.on("create", { collection }, resolve));
