@@ -96,7 +96,9 @@ def round_trip(email: str) -> dict[str, Any]:
             "replaced": {"brand": "Lancia"},
             "found": [{"brand": "Lancia"}],
             "missing": None,
-            "refused": _refusal(0, "invalid_entry", "invalid entry", {"_id": "is set by the server"}),
+            "refused": _refusal(
+                0, "invalid_entry", "invalid entry", {"_id": "is set by the server"}
+            ),
             "byHttp": True,
             "seen": [
                 "connection",
