@@ -5,6 +5,9 @@ import { BackpackError } from "./client.js";
 const QUEUED = 250; // messages that wait for a connection: half of what a backend takes in a second
 const PATIENCE = 30_000; // ms for an answer
 
+// What may be asked twice; nobody knows of the rest whether it was done when a connection breaks.
+const READS = ["find", "getAll", "getOne", "joinUsersChannels", "presence"];
+
 /** @typedef {import("./index.d.ts").Message} Message */
 
 /**
@@ -113,13 +116,15 @@ export class Requests {
     return { request, answer };
   }
 
-  /** The connection broke: nobody knows what became of what was sent. */
+  /** The connection broke: of what was sent, some is asked again, and the rest is lost. */
   fail() {
     this.isReady = false;
     const requests = [...this.sent.values()];
     this.sent.clear();
-    for (const { timer, reject } of requests) {
-      clearTimeout(timer);
+    const [again, lost] = [requests.filter(isRead), requests.filter((request) => !isRead(request))];
+    for (const { timer } of requests) clearTimeout(timer);
+    this.queue.unshift(...again.map((request) => this.item(request)));
+    for (const { reject } of lost) {
       reject(new BackpackError("The connection broke before the answer came", { code: "connection_lost" }));
     }
   }
@@ -131,6 +136,9 @@ export class Requests {
     for (const { request } of this.queue.splice(0)) request?.reject(reason);
   }
 }
+
+/** @param {Request} request */
+const isRead = ({ message, isRepeat }) => READS.includes(message.action) && !isRepeat;
 
 /** @param {(resolve: (answer: any) => void, reject: (reason: unknown) => void) => void} work */
 function promised(work) {

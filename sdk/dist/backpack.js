@@ -366,6 +366,9 @@ class Connection {
 const QUEUED = 250; // messages that wait for a connection: half of what a backend takes in a second
 const PATIENCE = 30_000; // ms for an answer
 
+// What may be asked twice; nobody knows of the rest whether it was done when a connection breaks.
+const READS = ["find", "getAll", "getOne", "joinUsersChannels", "presence"];
+
 class Requests {
   constructor(connection) {
     this.connection = connection;
@@ -437,8 +440,10 @@ class Requests {
     this.isReady = false;
     const requests = [...this.sent.values()];
     this.sent.clear();
-    for (const { timer, reject } of requests) {
-      clearTimeout(timer);
+    const [again, lost] = [requests.filter(isRead), requests.filter((request) => !isRead(request))];
+    for (const { timer } of requests) clearTimeout(timer);
+    this.queue.unshift(...again.map((request) => this.item(request)));
+    for (const { reject } of lost) {
       reject(new BackpackError("The connection broke before the answer came", { code: "connection_lost" }));
     }
   }
@@ -449,6 +454,8 @@ class Requests {
     for (const { request } of this.queue.splice(0)) request?.reject(reason);
   }
 }
+
+const isRead = ({ message, isRepeat }) => READS.includes(message.action) && !isRepeat;
 
 function promised(work) {
   const promise = new Promise(work);

@@ -98,6 +98,22 @@ test("what was asked and not answered is lost, what was not sent is not", async 
   assert.deepEqual((await kept).response, []);
 });
 
+test("what only reads is asked again, first of all", async () => {
+  const made = connectedApp();
+  const asked = [made.socket.actions.getCollection("notes"), made.socket.actions.presence("rooms", "1")];
+  made.connection.end(1006);
+  made.socket.actions.getResource("notes", "1");
+  tick(1_000);
+  made.connection.greet("8-0");
+  await settle();
+  assert.deepEqual(made.connection.sent.map((text) => JSON.parse(text).action), ["getAll", "presence", "getOne"]);
+  for (const text of made.connection.sent) {
+    const { action, requestId } = JSON.parse(text);
+    made.connection.say({ action, response: [], requestId });
+  }
+  assert.deepEqual((await Promise.all(asked)).map(({ action }) => action), ["getAll", "presence"]);
+});
+
 test("a socket that is closing sends nothing", () => {
   const made = connectedApp();
   made.connection.readyState = 2;
@@ -251,7 +267,8 @@ test("a network that is back is tried at once", async () => {
 
 test("close is for good", async () => {
   const { socket, seen, connection } = connectedApp();
-  const answer = socket.actions.getCollection("cars");
+  const answer = socket.actions.createResource("cars", {});
+  const read = socket.actions.getCollection("cars");
   socket.close(1000, "bye");
   assert.deepEqual([connection.closedWith, socket.readyState], [[1000, "bye"], 2]);
   const late = socket.actions.getCollection("cars");
@@ -259,6 +276,7 @@ test("close is for good", async () => {
   tick(60_000);
   assert.deepEqual([seen, socket.readyState, opened.length], [["close 1000"], 3, 1]);
   await assert.rejects(answer, LOST);
+  await assert.rejects(read, { code: "closed" });
   await assert.rejects(late, { code: "closed" });
   await assert.rejects(socket.actions.getCollection("cars"), { code: "closed" });
   socket.send("{}");

@@ -90,6 +90,7 @@ export class Chat extends EventTarget {
   #connect(isConnected) {
     this.isConnected = isConnected;
     this.tell("connection");
+    this.tell("people");
     if (!isConnected) return;
     this.outbox.check();
     if (this.#isStale) this.#refresh();
@@ -144,6 +145,16 @@ export class Chat extends EventTarget {
     this.tell("rooms");
     this.tell("messages");
     if (!id) return;
+    try {
+      await this.#enter(id);
+    } catch (error) {
+      this.#isStale = true;
+      throw error;
+    }
+  }
+
+  /** @param {string} id of a room */
+  async #enter(id) {
     if (this.joined.has(id)) {
       this.actions.changeChannel(INFO, ROOMS, id);
     } else {
