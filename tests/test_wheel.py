@@ -71,7 +71,7 @@ def copy_part(part: Path, to: Path) -> None:
 @pytest.fixture
 def ready(installed: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The ready file of a sandbox that runs from the wheel."""
-    options = ["--port", "0", "--ready-file", "ready.json"]
+    options = ["--port", "0", "--ready-file", "ready.json", "--demo", "--backpack", "my-app"]
     process = subprocess.Popen(
         [installed / "python", "-m", "backpack", "dev", *options],
         cwd=tmp_path,
@@ -110,6 +110,18 @@ def test_wheel_serves_its_pages(ready: dict[str, str]) -> None:
     answers = [httpx.get(url, headers={"host": host}).status_code for host in hosts]
 
     assert answers == [200, 200]
+
+
+def test_wheel_serves_the_demo(ready: dict[str, str]) -> None:
+    files = sorted(file.name for file in (ROOT / "backpack" / "demo" / "site").iterdir())
+    url = f"http://127.0.0.1:{ready['port']}"
+
+    answers = [
+        httpx.get(f"{url}/{path}", headers={"host": "demo.bkpk.localhost"}).status_code
+        for path in ("", *files)
+    ]
+
+    assert answers == [200] * (len(files) + 1)
 
 
 def test_script_is_installed(installed: Path, tmp_path: Path) -> None:
