@@ -90,6 +90,78 @@ async def test_own_page_stays_logged_in(
     assert await page.context.cookies() == []
 
 
+async def test_plain_handlers_see_plain_messages(
+    page: Page, sandbox: Sandbox, own_page: str, email: str
+) -> None:
+    """Neither `seq` nor `requestId`, and one message for each call."""
+    await page.goto(own_page)
+    await page.add_script_tag(url=f"{sandbox.admin}/sdk.js")
+    script = """async (sdk, email) => {
+        await sdk.auth.register(email, "correct horse");
+        await sdk.auth.login(email, "correct horse");
+        return (await import("/plain.mjs")).plainChat(sdk, email);
+    }"""
+    channel = "action channelId channelType response userId"
+    assert await call(page, sandbox, script, email) == [
+        "action response",
+        "action usersChannels",
+        "action response usersChannels usersCurrentChannel",
+        "action collection response",
+        "action collection response",
+        "action collection response",
+        "action collection response",
+        channel,
+        channel,
+        "action channelId channelType move userId",
+        channel,
+        "action collection response",
+        "action code message request",
+    ]
+
+
+async def test_own_page_shows_pictures(
+    page: Page, sandbox: Sandbox, own_page: str, email: str
+) -> None:
+    await page.goto(own_page)
+    await page.add_script_tag(url=f"{sandbox.admin}/sdk.js")
+    script = """async ({ auth, storage }, email) => {
+        await auth.register(email, "correct horse");
+        await auth.login(email, "correct horse");
+        const canvas = Object.assign(document.createElement("canvas"), { width: 12, height: 8 });
+        canvas.getContext("2d").fillRect(0, 0, 12, 8);
+        const picture = await new Promise((resolve) => canvas.toBlob(resolve));
+        const { userId, filename } = await storage.uploadFile(picture, "a ?#%.png", "pictures");
+        const image = Object.assign(new Image(), { src: storage.getFileUrl(userId, filename) });
+        await image.decode();
+        return [image.naturalWidth, image.naturalHeight];
+    }"""
+    assert await call(page, sandbox, script, email) == [12, 8]
+
+
+async def test_socket_ends_with_the_session(
+    page: Page, sandbox: Sandbox, own_page: str, email: str
+) -> None:
+    await page.goto(own_page)
+    await page.add_script_tag(url=f"{sandbox.admin}/sdk.js")
+    script = """async ({ auth, ws }, email) => {
+        const end = (socket) => new Promise((resolve) => {
+            const events = [];
+            socket.on("ended", () => events.push("ended"));
+            socket.onclose = ({ code }) => resolve([...events, code, socket.readyState]);
+        });
+        const guest = await end(ws());
+        await auth.register(email, "correct horse");
+        await auth.login(email, "correct horse");
+        const socket = ws();
+        await new Promise((resolve) => (socket.onopen = resolve));
+        const ended = end(socket);
+        await auth.logout();
+        return [guest, await ended];
+    }"""
+    ended = ["ended", 4401, 3]
+    assert await call(page, sandbox, script, email) == [ended, ended]
+
+
 async def test_own_page_imports_module(page: Page, sandbox: Sandbox, own_page: str) -> None:
     await page.goto(own_page)
     script = """async ([module, url, key]) => {
