@@ -6,7 +6,7 @@ const shared = [
   ...["AbortController", "AbortSignal", "Blob", "Event", "EventTarget", "File", "FormData", "Response", "URL", "URLSearchParams"],
   ...["clearTimeout", "console", "fetch", "queueMicrotask", "setTimeout"],
 ];
-const browser = ["HTMLElement", "XMLHttpRequest", "createImageBitmap", "createSdk", "crypto", "document", "location", "navigator", "performance", "window"];
+const browser = ["HTMLElement", "ResizeObserver", "XMLHttpRequest", "createImageBitmap", "createSdk", "crypto", "document", "location", "navigator", "performance", "window"];
 const node = ["TextEncoder", "process", "setImmediate"];
 
 /** @param {string[]} names */

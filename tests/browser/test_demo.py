@@ -147,6 +147,27 @@ async def test_messages_arrive_change_and_go(enter: Enter, email: str) -> None:
     await expect(message(ada, second)).to_have_count(0)
 
 
+async def test_older_messages_are_read_when_wanted(enter: Enter, email: str) -> None:
+    from playwright.async_api import expect
+
+    ada = await enter("Ada")
+    texts = [f"line {number}, {email}" for number in range(60)]
+    for text in texts:
+        await say(ada, text)
+    await arrived(ada, texts[-1])
+    await ada.reload()
+    await arrived(ada, texts[-1])
+    await expect(message(ada, texts[-1])).to_be_in_viewport()
+    await expect(message(ada, texts[0])).to_have_count(0)
+
+    top = message(ada, texts[10])
+    await top.scroll_into_view_if_needed()
+    await ada.get_by_role("button", name="Show earlier messages").click()
+    await arrived(ada, texts[0])
+    await expect(top).to_be_in_viewport()
+    await expect(message(ada, texts[-1])).not_to_be_in_viewport()
+
+
 async def test_people_come_write_and_go(enter: Enter, email: str) -> None:
     from playwright.async_api import expect
 
@@ -234,10 +255,12 @@ async def test_restart_loses_nothing(enter: Enter, demo: Demo, email: str, by: A
 
     demo.stop(by)
     await expect(ada.get_by_role("status")).to_contain_text("Connecting")
+    await expect(message(ada, before[-1])).to_be_in_viewport()
     await say(ada, away[0])
     await say(grace, away[1])
     await say(ada, away[2])
     await expect(ada.locator(".letter")).to_have_count(2)
+    await expect(ada.locator(".letter").last).to_be_in_viewport(ratio=1)
     demo.start()
     for page in (ada, grace):
         await online(page)

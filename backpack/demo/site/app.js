@@ -3,7 +3,7 @@
 import { Chat } from "./chat.js";
 import { asFailure, find, findForm, findInput } from "./dom.js";
 import { hideDoor, openDoor, showDoor } from "./door.js";
-import { showLog } from "./log.js";
+import { listenForScrolling, showEnd, showLog } from "./log.js";
 import { showPeople } from "./people.js";
 import { closeProfile, listenForProfile } from "./profile.js";
 import { listenForRooms, showRooms } from "./rooms.js";
@@ -126,8 +126,9 @@ function submit() {
   if (!written) return;
   text.value = "";
   stopEditing();
-  if (message) attempt(() => chat.edit(message, written));
-  else chat.send(written);
+  if (message) return attempt(() => chat.edit(message, written));
+  chat.send(written);
+  showEnd();
 }
 
 function listen() {
@@ -151,6 +152,7 @@ function listen() {
   find("#show-people").addEventListener("click", () => (show("people"), find("#hide-people").focus()));
   find("#hide-people").addEventListener("click", () => (show("room"), find("#show-people").focus()));
   listenForRooms(makeRoom);
+  listenForScrolling();
   listenForProfile(() => chat);
 }
 

@@ -17,8 +17,8 @@ export function avatar(chat, userId) {
   return made;
 }
 
-/** @param {string} userId whose last digits count, since the first ones are a time */
-const hue = (userId) => (parseInt(userId.slice(-4), 16) * 47) % 360;
+/** @param {string} userId ids of one second differ little, colours should much */
+const hue = (userId) => [...userId].reduce((sum, digit) => (sum * 31 + digit.charCodeAt(0)) % 9973, 7) % 360;
 
 /**
  * The middle of a picture, as a square.

@@ -17,6 +17,8 @@ const BIN = "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13";
 /** @typedef {{ key: string, look: string, draw: () => HTMLElement }} Line what is shown, and all that its look depends on */
 
 let shownRoom = "";
+let first = ""; // the message that is shown first
+let follows = true; // whether the end stays in view, whatever comes
 /** @type {Map<string, { look: string, element: HTMLElement }>} */
 let drawn = new Map();
 
@@ -26,7 +28,7 @@ let drawn = new Map();
  */
 export function showLog(chat, handlers) {
   const isOther = shownRoom !== chat.current;
-  const isAtEnd = isOther || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR;
+  if (isOther) follows = true;
   const fromEnd = scroll.scrollHeight - scroll.scrollTop;
   if (isOther) drawn = new Map();
   shownRoom = chat.current;
@@ -36,7 +38,22 @@ export function showLog(chat, handlers) {
   const isComplete = chat.complete.has(chat.current);
   find("#earlier").hidden = isComplete || messages.length === 0;
   showEmpty(chat, isComplete && messages.length + letters.length === 0);
-  scroll.scrollTop = isAtEnd ? scroll.scrollHeight : scroll.scrollHeight - fromEnd;
+  if (follows) showEnd();
+  else if (messages[0]?._id !== first) scroll.scrollTop = scroll.scrollHeight - fromEnd;
+  first = messages[0]?._id ?? "";
+}
+
+export function showEnd() {
+  follows = true;
+  scroll.scrollTop = scroll.scrollHeight;
+}
+
+export function listenForScrolling() {
+  scroll.addEventListener("scroll", () => {
+    follows = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR;
+  });
+  // Keyboards on the screen and lines of notice take room away.
+  new ResizeObserver(() => follows && showEnd()).observe(scroll);
 }
 
 /** @param {Line[]} lines */
