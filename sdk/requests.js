@@ -2,7 +2,9 @@
 
 import { BackpackError } from "./client.js";
 
-const QUEUED = 250; // messages that wait for a connection: half of what a backend takes in a second
+const QUEUED = 1_000; // messages that wait for their turn
+const RATE = 250; // messages a second, and at once: half of what a backend takes by default
+const TURN = 100; // ms until more of the queue is sent
 const PATIENCE = 30_000; // ms for an answer
 
 // What may be asked twice; nobody knows of the rest whether it was done when a connection breaks.
@@ -29,7 +31,11 @@ export class Requests {
     /** @type {BackpackError | null} why nothing can be sent any more */
     this.over = null;
     this.count = 0;
-    /** @type {Item[]} what waits for a connection */
+    this.allowance = RATE; // messages that may be sent now
+    this.measured = Date.now();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.turn = undefined;
+    /** @type {Item[]} what waits for a connection, or for those before it */
     this.queue = [];
     /** @type {Map<unknown, Request>} what was sent and not answered, by requestId */
     this.sent = new Map();
@@ -38,11 +44,9 @@ export class Requests {
   /** @param {Item} item what is sent in its turn; throws BackpackError when too much waits */
   post(item) {
     if (this.over) throw this.over;
-    if (this.isReady && this.transmit(item)) return;
-    if (this.queue.length >= QUEUED) {
-      throw new BackpackError("Too many messages wait for a connection", { code: "queue_full" });
-    }
+    if (this.queue.length >= QUEUED) throw new BackpackError("Too many messages wait", { code: "queue_full" });
     this.queue.push(item);
+    if (this.isReady) this.flush();
   }
 
   /**
@@ -96,10 +100,18 @@ export class Requests {
     if (this.connection.received === received) this.connection.drop();
   }
 
-  /** What was posted meanwhile is sent. */
+  /** Send what waits, as far as the backend takes it now, and the rest later. */
   flush() {
+    const now = Date.now();
     this.isReady = true;
-    while (this.queue[0] && this.transmit(this.queue[0])) this.queue.shift();
+    this.allowance = Math.min(RATE, this.allowance + ((now - this.measured) * RATE) / 1_000);
+    this.measured = now;
+    clearTimeout(this.turn);
+    while (this.queue[0] && this.allowance >= 1 && this.transmit(this.queue[0])) {
+      this.queue.shift();
+      this.allowance -= 1;
+    }
+    if (this.queue[0]) this.turn = setTimeout(() => this.flush(), TURN);
   }
 
   /**
@@ -119,6 +131,7 @@ export class Requests {
   /** The connection broke: of what was sent, some is asked again, and the rest is lost. */
   fail() {
     this.isReady = false;
+    clearTimeout(this.turn);
     const requests = [...this.sent.values()];
     this.sent.clear();
     const [again, lost] = [requests.filter(isRead), requests.filter((request) => !isRead(request))];

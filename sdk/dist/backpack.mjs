@@ -360,7 +360,9 @@ class Connection {
   }
 }
 
-const QUEUED = 250; // messages that wait for a connection: half of what a backend takes in a second
+const QUEUED = 1_000; // messages that wait for their turn
+const RATE = 250; // messages a second, and at once: half of what a backend takes by default
+const TURN = 100; // ms until more of the queue is sent
 const PATIENCE = 30_000; // ms for an answer
 
 // What may be asked twice; nobody knows of the rest whether it was done when a connection breaks.
@@ -372,17 +374,18 @@ class Requests {
     this.isReady = false;
     this.over = null;
     this.count = 0;
+    this.allowance = RATE; // messages that may be sent now
+    this.measured = Date.now();
+    this.turn = undefined;
     this.queue = [];
     this.sent = new Map();
   }
 
   post(item) {
     if (this.over) throw this.over;
-    if (this.isReady && this.transmit(item)) return;
-    if (this.queue.length >= QUEUED) {
-      throw new BackpackError("Too many messages wait for a connection", { code: "queue_full" });
-    }
+    if (this.queue.length >= QUEUED) throw new BackpackError("Too many messages wait", { code: "queue_full" });
     this.queue.push(item);
+    if (this.isReady) this.flush();
   }
 
   ask(message) {
@@ -419,8 +422,16 @@ class Requests {
   }
 
   flush() {
+    const now = Date.now();
     this.isReady = true;
-    while (this.queue[0] && this.transmit(this.queue[0])) this.queue.shift();
+    this.allowance = Math.min(RATE, this.allowance + ((now - this.measured) * RATE) / 1_000);
+    this.measured = now;
+    clearTimeout(this.turn);
+    while (this.queue[0] && this.allowance >= 1 && this.transmit(this.queue[0])) {
+      this.queue.shift();
+      this.allowance -= 1;
+    }
+    if (this.queue[0]) this.turn = setTimeout(() => this.flush(), TURN);
   }
 
   settle({ requestId, ...answer }) {
@@ -435,6 +446,7 @@ class Requests {
 
   fail() {
     this.isReady = false;
+    clearTimeout(this.turn);
     const requests = [...this.sent.values()];
     this.sent.clear();
     const [again, lost] = [requests.filter(isRead), requests.filter((request) => !isRead(request))];

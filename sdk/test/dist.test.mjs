@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 
 import { build } from "../build.mjs";
 
-const BUDGET = 6800; // bytes after gzip
+const BUDGET = 7000; // bytes after gzip
 const dist = new URL("../dist/", import.meta.url);
 
 for (const [name, text] of Object.entries(await build())) {

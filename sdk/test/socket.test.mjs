@@ -196,11 +196,21 @@ test("what is sent too early waits, in order, and goes before what onopen sends"
 });
 
 test("the queue has an end", async () => {
-  const { socket, connection } = app();
-  for (let number = 0; number < 250; number += 1) socket.send("{}");
+  const { socket } = app();
+  for (let number = 0; number < 1_000; number += 1) socket.send("{}");
   await assert.rejects(socket.actions.getCollection("cars"), { code: "queue_full" });
   assert.throws(() => socket.send("{}"), BackpackError);
-  connection.greet("1-0");
-  assert.equal(connection.sent.length, 250);
+});
+
+test("many messages are sent as the backend takes them, in order", () => {
+  const { socket, connection } = connectedApp();
+  for (let number = 0; number < 1_000; number += 1) socket.send(String(number));
+  const counts = [connection.sent.length];
+  for (let second = 0; second < 4; second += 1) {
+    tick(1_000);
+    counts.push(connection.sent.length);
+  }
+  assert.deepEqual(counts, [250, 500, 750, 1_000, 1_000]);
+  assert.deepEqual(connection.sent, [...connection.sent].sort((one, other) => one - other));
 });
 

@@ -90,6 +90,6 @@ export const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Take the place of timers; returns what moves them on by milliseconds. */
 export function clock() {
-  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.timers.enable({ apis: ["setTimeout", "Date"] });
   return (ms) => mock.timers.tick(ms);
 }

@@ -16,7 +16,7 @@ const INFO = "members"; // the collection that keeps who is in which rooms
 const ROOMS = "rooms";
 const PAGE = 50; // messages that are read at once
 const AGAIN = 2_000; // ms until what could not be read is tried again
-const TYPING = 4_000; // ms that somebody counts as typing
+const TYPING = 6_000; // ms that somebody counts as typing
 const TELL_TYPING = 2_500; // ms between two words of it
 
 export class Chat extends EventTarget {
