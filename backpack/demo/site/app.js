@@ -24,14 +24,18 @@ let edited = null;
 async function enter() {
   const user = await sdk.auth.me();
   chat = new Chat(sdk, user);
+  const showMessages = () => showLog(chat, { onEdit, onDelete });
   chat.addEventListener("rooms", () => showRooms(chat, openRoom));
-  chat.addEventListener("messages", () => showLog(chat, { onEdit, onDelete }));
-  chat.addEventListener("people", () => (showPeople(chat), showLog(chat, { onEdit, onDelete })));
+  chat.addEventListener("messages", showMessages);
+  chat.addEventListener("people", () => (showPeople(chat), showMessages()));
   chat.addEventListener("connection", showConnection);
   chat.addEventListener("ended", () => leave("The session has ended. Log in again."));
   hideDoor();
   screen.hidden = false;
+  show("room");
+  find("#trouble").textContent = "";
   showConnection();
+  for (const what of /** @type {const} */ (["rooms", "people"])) chat.tell(what); // not those of who was here before
   text.focus();
 }
 

@@ -18,7 +18,7 @@ export function avatar(chat, userId) {
 }
 
 /** @param {string} userId ids of one second differ little, colours should much */
-const hue = (userId) => [...userId].reduce((sum, digit) => (sum * 31 + digit.charCodeAt(0)) % 9973, 7) % 360;
+const hue = (userId) => [...userId].reduce((sum, digit) => Math.imul(sum ^ digit.charCodeAt(0), 16777619) >>> 0, 7) % 360;
 
 /**
  * The middle of a picture, as a square.

@@ -67,6 +67,7 @@ export class Chat extends EventTarget {
   }
 
   close() {
+    this.isConnected = false;
     this.socket.close();
   }
 
@@ -304,13 +305,13 @@ export class Chat extends EventTarget {
 
   /** @param {string} userId */
   nameOf(userId) {
-    return this.profiles.get(userId)?.name ?? "Somebody";
+    return String(this.profiles.get(userId)?.name || "Somebody"); // others write what they like
   }
 
   /** @param {string} userId */
   avatarOf(userId) {
-    const { avatar } = this.profiles.get(userId) ?? {};
-    return avatar ? this.sdk.storage.getFileUrl(userId, avatar) : "";
+    const { avatar = "" } = this.profiles.get(userId) ?? {};
+    return /^[\w.-]+\.png$/.test(avatar) ? this.sdk.storage.getFileUrl(userId, avatar) : "";
   }
 
   /** @param {{ name?: string, avatar?: string }} change of one's own profile */

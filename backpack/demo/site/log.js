@@ -16,6 +16,8 @@ const BIN = "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13";
 /** @typedef {import("./outbox.js").Letter} Letter */
 /** @typedef {{ key: string, look: string, draw: () => HTMLElement }} Line what is shown, and all that its look depends on */
 
+/** @type {Chat | null} */
+let shownChat = null;
 let shownRoom = "";
 let first = ""; // the message that is shown first
 let follows = true; // whether the end stays in view, whatever comes
@@ -27,10 +29,11 @@ let drawn = new Map();
  * @param {{ onEdit: (message: Message) => void, onDelete: (message: Message) => void }} handlers
  */
 export function showLog(chat, handlers) {
-  const isOther = shownRoom !== chat.current;
+  const isOther = shownChat !== chat || shownRoom !== chat.current;
   if (isOther) follows = true;
   const fromEnd = scroll.scrollHeight - scroll.scrollTop;
   if (isOther) drawn = new Map();
+  shownChat = chat;
   shownRoom = chat.current;
   const messages = chat.shown();
   const letters = [...chat.outbox.letters.values()].filter(({ channelId }) => channelId === chat.current);
