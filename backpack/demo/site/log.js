@@ -29,12 +29,8 @@ let drawn = new Map();
  * @param {{ onEdit: (message: Message) => void, onDelete: (message: Message) => void }} handlers
  */
 export function showLog(chat, handlers) {
-  const isOther = shownChat !== chat || shownRoom !== chat.current;
-  if (isOther) follows = true;
+  turnTo(chat);
   const fromEnd = scroll.scrollHeight - scroll.scrollTop;
-  if (isOther) drawn = new Map();
-  shownChat = chat;
-  shownRoom = chat.current;
   const messages = chat.shown();
   const letters = [...chat.outbox.letters.values()].filter(({ channelId }) => channelId === chat.current);
   arrange([...messageLines(chat, messages, handlers), ...letters.map((letter) => letterLine(chat, letter))]);
@@ -44,6 +40,15 @@ export function showLog(chat, handlers) {
   if (follows) showEnd();
   else if (messages[0]?._id !== first) scroll.scrollTop = scroll.scrollHeight - fromEnd;
   first = messages[0]?._id ?? "";
+}
+
+/** @param {Chat} chat whose room is shown from now on, if it was not already */
+function turnTo(chat) {
+  if (shownChat === chat && shownRoom === chat.current) return;
+  shownChat = chat;
+  shownRoom = chat.current;
+  drawn = new Map();
+  follows = true;
 }
 
 export function showEnd() {
