@@ -138,6 +138,35 @@ async def test_own_page_shows_pictures(
     assert await call(page, sandbox, script, email) == [12, 8]
 
 
+async def test_upload_can_be_aborted_on_its_way(
+    page: Page, sandbox: Sandbox, own_page: str, email: str
+) -> None:
+    await page.goto(own_page)
+    await page.add_script_tag(url=f"{sandbox.admin}/sdk.js")
+    script = """async ({ auth, storage }, email) => {
+        await auth.register(email, "correct horse");
+        await auth.login(email, "correct horse");
+        const controller = new AbortController();
+        const told = [];
+        const onProgress = ({ loaded, total }) => {
+            told.push(loaded > 0 && loaded <= total);
+            controller.abort();
+        };
+        const large = new Blob([new Uint8Array(80_000_000)]);
+        const options = { onProgress, signal: controller.signal };
+        const { name, code, status } = await storage
+            .uploadFile(large, "large", "any", options)
+            .catch((error) => error);
+        return { name, code, status, told: told[0] };
+    }"""
+    assert await call(page, sandbox, script, email) == {
+        "name": "BackpackError",
+        "code": "aborted",
+        "status": 0,
+        "told": True,
+    }
+
+
 async def test_socket_ends_with_the_session(
     page: Page, sandbox: Sandbox, own_page: str, email: str
 ) -> None:

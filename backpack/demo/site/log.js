@@ -73,7 +73,8 @@ function arrange(lines) {
     drawn.set(key, known?.look === look ? known : { look, element: draw() });
   }
   const wanted = [...drawn.values()].map(({ element }) => element);
-  for (const child of [...log.children]) if (!wanted.includes(/** @type {HTMLElement} */ (child))) child.remove();
+  const kept = new Set(/** @type {Element[]} */ (wanted));
+  for (const child of [...log.children]) if (!kept.has(child)) child.remove();
   wanted.forEach((element, index) => {
     if (log.children[index] !== element) log.insertBefore(element, log.children[index] ?? null);
   });
