@@ -9,6 +9,7 @@ const PATIENCE = 30_000; // ms for an answer
 
 // What may be asked twice; nobody knows of the rest whether it was done when a connection breaks.
 const READS = ["find", "getAll", "getOne", "joinUsersChannels", "presence"];
+const TRIES = 3; // of a read, which may itself be what the connection breaks of
 
 /** @typedef {import("./index.d.ts").Message} Message */
 
@@ -18,6 +19,7 @@ const READS = ["find", "getAll", "getOne", "joinUsersChannels", "presence"];
  * @property {boolean} isRepeat asked by the SDK itself, after a break
  * @property {(answer: any) => void} resolve
  * @property {(reason: BackpackError) => void} reject
+ * @property {number} [tries] how often it was sent
  * @property {ReturnType<typeof setTimeout>} [timer]
  */
 
@@ -85,6 +87,7 @@ export class Requests {
     if (!this.connection.send(text)) return false;
     if (request) {
       const { received } = this.connection;
+      request.tries = (request.tries ?? 0) + 1;
       request.timer = setTimeout(() => this.giveUp(request, received), PATIENCE);
       this.sent.set(id, request);
     }
@@ -134,7 +137,7 @@ export class Requests {
     clearTimeout(this.turn);
     const requests = [...this.sent.values()];
     this.sent.clear();
-    const [again, lost] = [requests.filter(isRead), requests.filter((request) => !isRead(request))];
+    const [again, lost] = [requests.filter(mayRepeat), requests.filter((request) => !mayRepeat(request))];
     for (const { timer } of requests) clearTimeout(timer);
     this.queue.unshift(...again.map((request) => this.item(request)));
     for (const { reject } of lost) {
@@ -151,7 +154,7 @@ export class Requests {
 }
 
 /** @param {Request} request */
-const isRead = ({ message, isRepeat }) => READS.includes(message.action) && !isRepeat;
+const mayRepeat = ({ message, isRepeat, tries = 0 }) => READS.includes(message.action) && !isRepeat && tries < TRIES;
 
 /** @param {(resolve: (answer: any) => void, reject: (reason: unknown) => void) => void} work */
 function promised(work) {

@@ -367,6 +367,7 @@ const PATIENCE = 30_000; // ms for an answer
 
 // What may be asked twice; nobody knows of the rest whether it was done when a connection breaks.
 const READS = ["find", "getAll", "getOne", "joinUsersChannels", "presence"];
+const TRIES = 3; // of a read, which may itself be what the connection breaks of
 
 class Requests {
   constructor(connection) {
@@ -410,6 +411,7 @@ class Requests {
     if (!this.connection.send(text)) return false;
     if (request) {
       const { received } = this.connection;
+      request.tries = (request.tries ?? 0) + 1;
       request.timer = setTimeout(() => this.giveUp(request, received), PATIENCE);
       this.sent.set(id, request);
     }
@@ -449,7 +451,7 @@ class Requests {
     clearTimeout(this.turn);
     const requests = [...this.sent.values()];
     this.sent.clear();
-    const [again, lost] = [requests.filter(isRead), requests.filter((request) => !isRead(request))];
+    const [again, lost] = [requests.filter(mayRepeat), requests.filter((request) => !mayRepeat(request))];
     for (const { timer } of requests) clearTimeout(timer);
     this.queue.unshift(...again.map((request) => this.item(request)));
     for (const { reject } of lost) {
@@ -464,7 +466,7 @@ class Requests {
   }
 }
 
-const isRead = ({ message, isRepeat }) => READS.includes(message.action) && !isRepeat;
+const mayRepeat = ({ message, isRepeat, tries = 0 }) => READS.includes(message.action) && !isRepeat && tries < TRIES;
 
 function promised(work) {
   const promise = new Promise(work);

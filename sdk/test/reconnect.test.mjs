@@ -114,6 +114,17 @@ test("what only reads is asked again, first of all", async () => {
   assert.deepEqual((await Promise.all(asked)).map(({ action }) => action), ["getAll", "presence"]);
 });
 
+test("a read of which the connection breaks each time is given up", async () => {
+  const made = connectedApp();
+  const answer = made.socket.actions.findResource("notes", { text: "too long" });
+  for (let round = 0; round < 3; round += 1) {
+    assert.equal(made.connection.sent.length, 1);
+    await restart(made, "8-0");
+  }
+  await assert.rejects(answer, LOST);
+  assert.deepEqual(made.connection.sent, []);
+});
+
 test("a socket that is closing sends nothing", () => {
   const made = connectedApp();
   made.connection.readyState = 2;
