@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,11 @@ class Process:
             except OSError:
                 self.check(ends)
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        ends = time.monotonic() + _START
+        while not condition():
+            self.check(ends)
+
     def check(self, ends: float) -> None:
         """Wait a moment; ends the run when the server has ended, or the time is up."""
         if self._process.poll() is not None or time.monotonic() > ends:
@@ -77,11 +82,18 @@ class Process:
 
 
 @contextmanager
-def server(command: Sequence[str]) -> Iterator[Process]:
-    """A server process on its core."""
+def server(
+    command: Sequence[str],
+    core: str = SERVER_CORE,
+    variables: Mapping[str, str] | None = None,
+    log: Any = None,
+) -> Iterator[Process]:
+    """A server process on a core, with more variables; it complains into the file `log`."""
     process = subprocess.Popen(
-        ["taskset", "-c", SERVER_CORE, *command],
+        ["taskset", "-c", core, *command],
         stdout=subprocess.DEVNULL,
+        stderr=log,
+        env={**os.environ, **(variables or {})},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES)),
     )
     try:

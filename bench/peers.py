@@ -199,7 +199,7 @@ class PocketBase:
             calls = self.create(collection, documents)
             load(self.process, self.port, calls, self._folder, connections=16, count=documents)
 
-    def _call(self, method: str, path: str, body: str = "") -> bytes:
+    def call(self, method: str, path: str, body: str = "") -> bytes:
         length = f"content-length: {len(body)}\r\n" if body else ""
         head = f"Host: 127.0.0.1:{self.port}\r\ncontent-type: application/json\r\n{length}"
         path = f"/api/collections/{path}"
@@ -216,15 +216,15 @@ class PocketBase:
             }
             answer = self._client.get(f"/collections/{collection}/records", params=query)
             ids += [item["id"] for item in answer.raise_for_status().json()["items"]]
-        return [self._call("GET", f"{collection}/records/{one}") for one in spread(ids)]
+        return [self.call("GET", f"{collection}/records/{one}") for one in spread(ids)]
 
     def get_page(self, collection: str) -> list[bytes]:
-        return [self._call("GET", f"{collection}/records?perPage={PAGE}&skipTotal=1")]
+        return [self.call("GET", f"{collection}/records?perPage={PAGE}&skipTotal=1")]
 
     def filter(self, collection: str) -> list[bytes]:
         query = f"filter={quote(f'(n>{LEAST_N})')}&sort=-n&perPage={PAGE}&skipTotal=1"
-        return [self._call("GET", f"{collection}/records?{query}")]
+        return [self.call("GET", f"{collection}/records?{query}")]
 
     def create(self, collection: str, documents: int) -> list[bytes]:
         path = f"{collection}/records"
-        return [self._call("POST", path, json.dumps(document(n))) for n in range(documents)]
+        return [self.call("POST", path, json.dumps(document(n))) for n in range(documents)]

@@ -101,4 +101,5 @@ def page(facts: dict[str, Any], results: Results, rounds: int) -> str:
         parts.append(table(results.rows))
     if results.facts:
         parts.append(facts_table(results.facts))
+    parts.append("Broadcasts are in [RESULTS-realtime.md](RESULTS-realtime.md).")
     return "\n\n".join(parts) + "\n"
