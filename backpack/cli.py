@@ -12,11 +12,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from . import __version__
 from .errors import BackpackError, Invalid
 from .settings import is_domain
+from .steps import say_nothing
 from .terminal import bold, say, table
 
 DATA = Path(".backpack")
@@ -127,7 +128,10 @@ def _index_row(one: dict[str, Any]) -> list[str]:
     return [one["collection"], one["fields"], one["state"], of, str(one["uses"])]
 
 
-def _perform(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
+def _perform(
+    options: argparse.Namespace, command: str, *, content: BinaryIO | None = None, **arguments: Any
+) -> Any:
+    """The result of a command; what it says before is printed, unless JSON is asked for."""
     if options.served:
         from . import serve
 
@@ -141,7 +145,8 @@ def _perform(options: argparse.Namespace, command: str, **arguments: Any) -> Any
             f"There is no data folder {options.data}: backpack dev makes one, "
             "or name another with --data"
         )
-    return control.perform(options.data, command, arguments)
+    told = say_nothing if options.json else say
+    return control.perform(options.data, command, arguments, content, told)
 
 
 def _show(options: argparse.Namespace, result: Any, *lines: str) -> None:

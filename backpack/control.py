@@ -1,8 +1,12 @@
 """How the command line reaches the backpacks of a data folder: by the control socket of the sandbox
 that has it open, or by opening it itself.
 
-A connection carries one command, each way a JSON object on one line: `{"command", "arguments"}`,
-answered by `{"result"}` or `{"error": {"message", "code", "fields"?}}`.
+A connection carries one command, `{"command", "arguments", "content"}` as JSON on one line, and
+behind it as many bytes of content as it says: what a command works on is read by the process that
+was started for it, since the sandbox may not see the same files.
+
+Answered are any number of `{"line": "..."}`, a step each, and last `{"result"}` or
+`{"error": {"message", "code", "fields"?}}`, each as JSON on a line; `{}` says that it goes on.
 """
 
 from __future__ import annotations
@@ -15,18 +19,21 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import errors, folder
 from .errors import BackpackError, Invalid, Unavailable
+from .steps import Result, Say, Steps, finish, say_nothing
 
-Perform = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
+Perform = Callable[[str, Mapping[str, Any], AsyncIterator[bytes]], Steps]
 
 _MAX_LINE = 8_388_608  # bytes
 _PATH_MAX = 100  # bytes; sun_path holds 104 on macOS and 108 on Linux, unix(7)
-_PATIENCE = 10.0  # seconds that a command waits for a folder in use, and for its own end
+_PATIENCE = 10.0  # seconds that a command waits for a folder in use, and for a word of a sandbox
+_BEAT = 2.0  # seconds between two words of a sandbox at most
+_BLOCK = 1_048_576  # bytes of content that are read at once
 _LOOK = 0.05  # seconds between two looks at a folder in use
 
 logger = logging.getLogger("backpack")
@@ -68,26 +75,59 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        beat = asyncio.create_task(_beat(writer))
         try:
             async with asyncio.timeout(_PATIENCE):
-                line = await reader.readline()
-            writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-            await writer.drain()
-        except (OSError, TimeoutError, ValueError):  # the asker went away, or said nothing sensible
+                asked = json.loads(await reader.readline())
+            content = _received(reader, asked["content"])
+            async with contextlib.aclosing(self._answers(asked, content)) as messages:
+                async for message in messages:
+                    _write(writer, message)
+                    await writer.drain()
+            # Who is still sending sees the answer only when all has been taken.
+            async for _ in content:
+                pass
+        except (OSError, EOFError, TimeoutError, ValueError, LookupError, TypeError):
+            # The asker went away, or said nothing sensible.
             logger.debug("A control connection broke off", exc_info=True)
         finally:
+            beat.cancel()
             writer.close()
             self._tasks.discard(task)
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answers(
+        self, asked: Mapping[str, Any], content: AsyncIterator[bytes]
+    ) -> AsyncGenerator[dict[str, Any], None]:
         try:
-            asked = json.loads(line)
-            return {"result": await self._perform(asked["command"], asked["arguments"])}
+            async for step in self._perform(asked["command"], asked["arguments"], content):
+                yield {"result": step.value} if isinstance(step, Result) else {"line": step}
         except BackpackError as exc:
-            return {"error": errors.body(exc)}
+            yield {"error": errors.body(exc)}
         except Exception as exc:  # a command that fails must not take the sandbox with it
             logger.error("A command failed", exc_info=exc)
-            return {"error": errors.body(BackpackError())}
+            yield {"error": errors.body(BackpackError())}
+
+
+def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
+    if not writer.is_closing():
+        writer.write(json.dumps(message).encode() + b"\n")
+
+
+async def _beat(writer: asyncio.StreamWriter) -> None:
+    while True:
+        await asyncio.sleep(_BEAT)
+        _write(writer, {})
+
+
+async def _received(reader: asyncio.StreamReader, size: int) -> AsyncIterator[bytes]:
+    """The next `size` bytes as they come; raises EOFError when there are fewer."""
+    while size:
+        async with asyncio.timeout(_PATIENCE):
+            block = await reader.read(min(size, _BLOCK))
+        if not block:
+            raise EOFError
+        size -= len(block)
+        yield block
 
 
 def socket_path(data: Path) -> Path:
@@ -108,8 +148,15 @@ def remove_socket(path: Path) -> None:
             path.parent.rmdir()
 
 
-def perform(data: Path, command: str, arguments: Mapping[str, Any]) -> Any:
-    """Perform a command on the backpacks of a data folder, and return its result.
+def perform(
+    data: Path,
+    command: str,
+    arguments: Mapping[str, Any],
+    content: BinaryIO | None = None,
+    say: Say = say_nothing,
+) -> Any:
+    """Perform a command on the backpacks of a data folder, and return its result; what it says
+    before goes to `say`. `content` is a file, read from where it is.
 
     Raises what the command raises, and Unavailable when the folder stays in use.
     """
@@ -118,15 +165,21 @@ def perform(data: Path, command: str, arguments: Mapping[str, Any]) -> Any:
         lock = folder.try_lock(data)
         if lock is not None:
             with lock:
-                return asyncio.run(_perform_here(data, command, arguments))
+                return asyncio.run(_perform_here(data, command, arguments, content, say))
         with contextlib.suppress(ConnectionRefusedError, FileNotFoundError, KeyError):
-            return ask(folder.holder(data)["socket"], command, arguments)
+            return ask(folder.holder(data)["socket"], command, arguments, content, say)
         if time.monotonic() > ends:
             raise folder.in_use(data)
         time.sleep(_LOOK)
 
 
-async def _perform_here(data: Path, command: str, arguments: Mapping[str, Any]) -> Any:
+async def _perform_here(
+    data: Path,
+    command: str,
+    arguments: Mapping[str, Any],
+    content: BinaryIO | None,
+    say: Say,
+) -> Any:
     from .drivers.local import LocalDriver
     from .homes import Folder
     from .settings import from_environment
@@ -135,22 +188,32 @@ async def _perform_here(data: Path, command: str, arguments: Mapping[str, Any]) 
     settings = from_environment()
     tenants = Tenants(settings, Folder(data, settings))
     try:
-        return await LocalDriver(tenants).perform(command, arguments)
+        return await finish(LocalDriver(tenants).perform(command, arguments, _read(content)), say)
     finally:
         await tenants.close()
 
 
-def ask(path: str, command: str, arguments: Mapping[str, Any]) -> Any:
+async def _read(file: BinaryIO | None) -> AsyncIterator[bytes]:
+    while file is not None and (block := file.read(_BLOCK)):
+        yield block
+
+
+def ask(
+    path: str,
+    command: str,
+    arguments: Mapping[str, Any],
+    content: BinaryIO | None = None,
+    say: Say = say_nothing,
+) -> Any:
     """Have a running sandbox perform a command; raises ConnectionRefusedError or FileNotFoundError
     when there is none, else what the command raises."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_PATIENCE)
         connection.connect(path)
-        asked = {"command": command, "arguments": arguments}
         try:
-            connection.sendall(json.dumps(asked).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                answer = json.loads(answers.readline())
+            _send(connection, {"command": command, "arguments": arguments}, content)
+            with connection.makefile("rb") as messages:
+                answer = _last(messages, say)
         except (OSError, ValueError) as exc:
             raise Unavailable("The running sandbox did not answer") from exc
     if "error" not in answer:
@@ -159,3 +222,27 @@ def ask(path: str, command: str, arguments: Mapping[str, Any]) -> Any:
     if error["code"] == BackpackError.code:
         raise BackpackError("The running sandbox failed; its output says why")
     raise Invalid(error["message"], code=error["code"], fields=error.get("fields"))
+
+
+def _send(connection: socket.socket, asked: Mapping[str, Any], content: BinaryIO | None) -> None:
+    left = 0
+    if content is not None:
+        left = content.seek(0, os.SEEK_END)
+        content.seek(0)
+    connection.sendall(json.dumps({**asked, "content": left}).encode() + b"\n")
+    while content is not None and left:
+        block = content.read(min(left, _BLOCK))
+        if not block:
+            raise Invalid("The file became shorter while it was read")
+        left -= len(block)
+        connection.sendall(block)
+
+
+def _last(messages: BinaryIO, say: Say) -> dict[str, Any]:
+    """The message that ends a command; lines before it go to `say`."""
+    while True:
+        message: dict[str, Any] = json.loads(messages.readline())
+        if "line" in message:
+            say(message["line"])
+        elif message:
+            return message

@@ -18,6 +18,7 @@ from .health import Health, Watch
 from .homes import Servers
 from .server import Server
 from .settings import Serving, Settings, from_environment, serving_from_environment
+from .steps import finish
 from .tenants import Tenants, check_key, check_name
 from .terminal import say
 
@@ -78,6 +79,6 @@ def perform(command: str, arguments: Mapping[str, Any]) -> Any:
 async def _perform(command: str, arguments: Mapping[str, Any]) -> Any:
     tenants = _tenants(serving_from_environment(), from_environment())
     try:
-        return await LocalDriver(tenants).perform(command, arguments)
+        return await finish(LocalDriver(tenants).perform(command, arguments))
     finally:
         await tenants.close()

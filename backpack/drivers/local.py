@@ -4,12 +4,13 @@ plain values in, JSON values out."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import BackpackError, Invalid
+from ..steps import Result, Steps
 from ..tenants import Backpack, Tenants
 
 
@@ -50,11 +51,26 @@ class LocalDriver:
         self._tenants = tenants
         self._endpoint = endpoint
 
-    async def perform(self, command: str, arguments: Mapping[str, Any]) -> Any:
-        """Call the method named `command`; raises Invalid when there is no such command."""
+    async def perform(
+        self,
+        command: str,
+        arguments: Mapping[str, Any],
+        content: AsyncIterator[bytes] | None = None,
+    ) -> Steps:
+        """What the method named `command` says and returns; `content` is for those of `RECEIVING`.
+
+        Raises Invalid when there is no such command.
+        """
         if command not in COMMANDS:
             raise Invalid(f"There is no command {command!r}")
-        return await getattr(self, command)(**arguments)
+        if command in RECEIVING:
+            arguments = {**arguments, "content": content}
+        said = getattr(self, command)(**arguments)
+        if isinstance(said, Awaitable):
+            yield Result(await said)
+            return
+        async for step in said:
+            yield step
 
     async def create(self, name: str, api_key: str | None = None) -> dict[str, str]:
         """A new backpack, described; raises Invalid, Conflict."""
@@ -147,6 +163,8 @@ class LocalDriver:
         return described
 
 
+# Those that take what stands behind a command on the control socket.
+RECEIVING: tuple[str, ...] = ()
 COMMANDS = (
     "create",
     "delete",
