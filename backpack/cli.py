@@ -7,6 +7,7 @@ for what is a fault of Backpack.
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -121,6 +122,48 @@ def indexes(options: argparse.Namespace) -> None:
     _show(options, found, *(table(head, rows) if rows else ["There are no indexes"]))
 
 
+def deploy(options: argparse.Namespace) -> None:
+    from .packing import open_site
+    from .settings import from_environment
+    from .sites import limits
+
+    with open_site(options.source, limits(from_environment())) as content:
+        made = _perform(options, "deploy", name=options.backpack, who=_who(), content=content)
+    where = f": {made['url']}" if "url" in made else "; backpack dev serves it"
+    _show(options, made, f"{bold(made['name'])} has a new site{where}")
+
+
+def sites(options: argparse.Namespace) -> None:
+    found = _perform(options, "sites", name=options.name)
+    head = ["VERSION", "", "DEPLOYED", "SIZE", "FILES", "BY"]
+    rows = [
+        [
+            str(one["version"]),
+            "live" if one["live"] else "",
+            one["at"],
+            f"{one['size']:,}",
+            f"{one['files']:,}",
+            one["who"],
+        ]
+        for one in found
+    ]
+    _show(options, found, *(table(head, rows) if rows else ["Nothing has been deployed"]))
+
+
+def rollback(options: argparse.Namespace) -> None:
+    made = _perform(options, "rollback", name=options.name, version=options.version)
+    where = f": {made['url']}" if "url" in made else ""
+    _show(options, made, f"Version {made['version']} of {bold(made['name'])} is live{where}")
+
+
+def _who() -> str:
+    """Who runs the command, as far as this machine knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in containers
+        return f"user {os.getuid()}"
+
+
 def _index_row(one: dict[str, Any]) -> list[str]:
     of = "elements" if one["elements"] else "values"
     if one["state"] == "forbidden":
@@ -207,6 +250,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_key(commands)
     _add_rules(commands)
     _add_indexes(commands)
+    _add_deploy(commands)
+    _add_named_command(
+        commands,
+        "sites",
+        sites,
+        "Show the versions of a site that are kept.",
+        "backpack sites shop",
+    )
+    _add_rollback(commands)
     return parser
 
 
@@ -311,6 +363,37 @@ def _add_indexes(commands: Any) -> None:
     )
 
 
+def _add_deploy(commands: Any) -> None:
+    command = _add_folder_command(
+        commands,
+        "deploy",
+        deploy,
+        "Make a folder or a zip the site of a backpack.",
+        "backpack deploy ./dist --backpack shop",
+    )
+    command.add_argument(
+        "source", type=Path, metavar="DIR|ZIP", help="a built frontend, with its index.html"
+    )
+    command.add_argument("--backpack", required=True, metavar="NAME", help="whose site it is")
+
+
+def _add_rollback(commands: Any) -> None:
+    command = _add_named_command(
+        commands,
+        "rollback",
+        rollback,
+        "Serve an earlier version of a site again.",
+        "backpack rollback shop 3",
+    )
+    command.add_argument(
+        "version",
+        nargs="?",
+        type=_version,
+        metavar="VERSION",
+        help="any that is kept, otherwise the one before the one that is live",
+    )
+
+
 def _add_named_command(
     commands: Any, name: str, run: Callable[..., None], what: str, example: str
 ) -> argparse.ArgumentParser:
@@ -343,6 +426,12 @@ def _add_command(
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
+
+
+def _version(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a version")
     return int(text)
 
 

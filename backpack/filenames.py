@@ -33,7 +33,7 @@ def check_filename(name: object) -> str:
         why = "must be a text that is not empty"
     elif "/" in composed or "\\" in composed or ".." in composed or composed == ".":
         why = "may not have / or \\ or .. in it"
-    elif not _is_plain(composed):
+    elif not is_plain(composed):
         why = "may not have control characters in it"
     elif len(composed.encode()) > MAX_NAME:
         why = f"must have at most {MAX_NAME} bytes in UTF-8"
@@ -44,7 +44,7 @@ def check_filename(name: object) -> str:
 
 def check_bucket(bucket: object) -> str:
     """`bucket` when it may be one; raises Invalid."""
-    if isinstance(bucket, str) and _is_plain(bucket) and len(bucket.encode()) <= MAX_NAME:
+    if isinstance(bucket, str) and is_plain(bucket) and len(bucket.encode()) <= MAX_NAME:
         return bucket
     why = f"must be a text of at most {MAX_NAME} bytes without control characters"
     raise _invalid("bucket", why)
@@ -60,9 +60,11 @@ def type_of(sent: str, filename: str) -> str:
     return guessed if guessed and not encoding else _OCTETS
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether a text has no control characters, line breaks or halves of characters."""
-    return all(unicodedata.category(one) not in ("Cc", "Cs", "Zl", "Zp") for one in text)
+    return text.isprintable() or all(
+        unicodedata.category(one) not in ("Cc", "Cs", "Zl", "Zp") for one in text
+    )
 
 
 def _invalid(field: str, why: str) -> Invalid:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from .bus import LocalBus, RedisBus, delete_keys, redis_client
 from .errors import Invalid, NoSpace, ReadOnly, Unavailable
 from .settings import Settings
+from .shelf import Shelf
+from .sites import Site
 from .tenants import Parts, check_name
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """Each backpack is a folder `backpacks/NAME` with one SQLite file in it, and one for files."""
+    """Each backpack is a folder `backpacks/NAME` with one SQLite file in it, one folder for files
+    and one for its site."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         from .stores.handles import Handles
@@ -32,6 +35,7 @@ class Folder:
         self._path = path / "backpacks"
         self._settings = settings
         self._handles = Handles(settings.open_databases)
+        self._shelf = Shelf(settings.site_memory)
         for gone in self._path.glob(".deleted-*"):
             shutil.rmtree(gone)
 
@@ -59,6 +63,9 @@ class Folder:
         )
         await store.open()
         return Parts(store, DocumentSessions(store), LocalBus(), FileFolder(folder / "files"))
+
+    def site(self, name: str) -> Site | None:
+        return Site(self._path / name / "site", self._settings, self._shelf)
 
     async def delete(self, name: str) -> None:
         # Out of sight by one rename first: a crash in the middle leaves no half of a backpack.
@@ -93,6 +100,9 @@ class Memory:
         # Beyond its bound (100 by default) the pool does not wait, it fails.
         redis = FakeAsyncRedis(server=FakeServer(), max_connections=10_000)
         return Parts(store, RedisSessions(redis, name), LocalBus(), FileMemory(), redis.aclose)
+
+    def site(self, name: str) -> Site | None:
+        return None
 
     async def delete(self, name: str) -> None:
         return None
@@ -172,6 +182,9 @@ class Servers:
                 raise Unavailable(f"{away} is away") from exc
             raise
         return Parts(store, RedisSessions(redis, name), bus, files, redis.aclose)
+
+    def site(self, name: str) -> Site | None:
+        return None  # `serve` serves the backend alone
 
     async def delete(self, name: str) -> None:
         store = self._store(name)

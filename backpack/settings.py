@@ -35,6 +35,11 @@ class Settings:
     max_upload: int = 104_857_600  # bytes of a file, BACKPACK_MAX_UPLOAD
     max_user_bytes: int = 1_073_741_824  # of all files of a user, BACKPACK_MAX_USER_BYTES
     max_user_files: int = 10_000  # files of a user, BACKPACK_MAX_USER_FILES
+    max_site: int = 268_435_456  # bytes of a site, and of its zip, BACKPACK_MAX_SITE
+    max_site_files: int = 10_000  # files and folders in its zip, BACKPACK_MAX_SITE_FILES
+    max_site_ratio: int = 100  # times a zip's own size that are in it, BACKPACK_MAX_SITE_RATIO
+    site_versions: int = 10  # of a site that are kept, BACKPACK_SITE_VERSIONS
+    site_memory: int = 67_108_864  # bytes of all sites' files in memory, BACKPACK_SITE_MEMORY
     query_deadline: float = 5.0  # seconds a query may take, BACKPACK_QUERY_DEADLINE
     synchronous: str = "normal"  # or "full": commits survive a power cut, BACKPACK_SYNCHRONOUS
     open_databases: int = 100  # SQLite files that stay open, BACKPACK_OPEN_DATABASES

@@ -33,6 +33,7 @@ from .resume import Resume
 from .rules import Rules
 from .sessions import Sessions, SessionStore
 from .settings import Settings
+from .sites import Site
 from .stores.base import FileStore, Indexed, Store
 from .throttle import Throttle
 from .users import Users
@@ -141,6 +142,9 @@ class Home(Protocol):
 
     async def open(self, name: str) -> Parts:
         """The opened parts of a backpack, new and empty when it was not there."""
+
+    def site(self, name: str) -> Site | None:
+        """The deployed frontend of a backpack; None where frontends cannot be kept."""
 
     async def delete(self, name: str) -> None:
         """Remove everything of a backpack whose parts are closed, if there is anything.
@@ -309,8 +313,14 @@ class Backpack:
 class Tenant:
     """A known backpack's place in this process: opened when it is first asked for."""
 
-    def __init__(self, name: str, opener: Callable[[str, str | None], Awaitable[Backpack]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        opener: Callable[[str, str | None], Awaitable[Backpack]],
+        site: Site | None,
+    ) -> None:
         self.name = name
+        self.site = site
         self.backpack: Backpack | None = None
         self._opener = opener
         self._closed = False
@@ -347,6 +357,8 @@ class Tenant:
             if self._closed:
                 return False
             self._closed = True
+            if self.site is not None:
+                await self.site.close()
             if self.backpack is not None:
                 backpack, self.backpack = self.backpack, None
                 await backpack.close()
@@ -367,7 +379,10 @@ class Tenants:
         self._home = home
         self._first_keys = first_keys or {}
         self._passwords = Passwords.cheap() if settings.cheap_passwords else Passwords()
-        self._tenants = {name: Tenant(name, self._open) for name in home.names()}
+        self._tenants = {name: self._tenant(name) for name in home.names()}
+
+    def _tenant(self, name: str) -> Tenant:
+        return Tenant(name, self._open, self._home.site(name))
 
     async def _open(self, name: str, api_key: str | None = None) -> Backpack:
         parts = await self._home.open(name)
@@ -401,6 +416,19 @@ class Tenants:
             raise self._unknown(name)
         return tenant.backpack or await tenant.open()
 
+    def site(self, name: str) -> Site:
+        """The deployed frontend of that backpack; raises NotFound, and Invalid where there can be
+        none."""
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            raise self._unknown(name)
+        if tenant.site is None:
+            raise Invalid(
+                "Nothing is kept on disk here, so no site can be deployed: "
+                "backpack dev --site NAME=DIR serves a folder instead"
+            )
+        return tenant.site
+
     def _unknown(self, name: str) -> NotFound:
         known = ", ".join(self.names()) or "none"
         return NotFound(
@@ -414,7 +442,7 @@ class Tenants:
             check_key(api_key)
         if name in self._tenants:
             raise Conflict(f"There is a backpack {name!r} already", code="backpack_exists")
-        tenant = self._tenants[name] = Tenant(name, self._open)
+        tenant = self._tenants[name] = self._tenant(name)
         try:
             return await tenant.open(api_key)
         except BaseException:
@@ -433,6 +461,6 @@ class Tenants:
         try:
             await self._home.delete(name)
         except BaseException:
-            self._tenants[name] = Tenant(name, self._open)
+            self._tenants[name] = self._tenant(name)
             raise
         del self._tenants[name]

@@ -1,25 +1,38 @@
-"""The frontend host of a backpack over HTTP: a folder's files, the demo app or the welcome page."""
+"""The frontend host of a backpack over HTTP: a folder's files as they are, the version that was
+deployed last, the demo app or the welcome page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse
 from sanic.response import file
 
-from ..errors import BackpackError, NotFound, WrongMethod
+from ..errors import BackpackError, NotFound, Unavailable, WrongMethod
 from ..pages import DEMO_SITE, WELCOME, render_demo, render_welcome
 from ..router import ELSEWHERE, SITE, mount
-from ..sites import find_file
+from ..sites import MAX_WHOLE, Site, find_file, find_in
 from ..tenants import Tenant
+from ..versions import SiteFile, Version
+from ..webfiles import content_type, is_immutable
+from .conditions import Shown, Span, find_span, is_unchanged
+from .downloads import FileAnswer
 from .health import report_health
 from .request import Request
 
 site = Blueprint("site", url_prefix=mount(SITE))
 
 WELCOME_ASSETS = ("/_backpack/welcome.css", "/_backpack/welcome.js")
+
+_TRIES = 3  # until a file is found: each deployment meanwhile may take one away
+
+_SAFE = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "strict-origin-when-cross-origin",
+}
 
 
 @site.get("/healthz", ignore_body=True)
@@ -34,6 +47,8 @@ async def page(request: Request, tenant: Tenant, refusal: BackpackError, **_: An
     sites: Mapping[str, Path] = request.app.ctx.sites
     if tenant.name in sites:
         return await _send(find_file(sites[tenant.name], request.path))
+    if tenant.site is not None and (await tenant.site.live()).number:
+        return await _send_deployed(request, tenant.site)
     is_demo = tenant.name == request.app.ctx.demo
     if not request.path.strip("/"):
         render = render_demo if is_demo else render_welcome
@@ -51,3 +66,78 @@ async def _send(path: Path) -> HTTPResponse:
         return await file(path, headers=headers)
     except OSError as exc:  # it may not be read, or a build has just taken it away
         raise NotFound(f"There is no file {path.name}") from exc
+
+
+async def _send_deployed(request: Request, site: Site) -> HTTPResponse:
+    for _ in range(_TRIES):
+        version = await site.live()
+        path, status = find_in(version, request.path)
+        answer = await _answer(request, site, version, path, status)
+        if answer is not None:
+            return answer
+    raise Unavailable("The site is being replaced, try again")
+
+
+async def _answer(
+    request: Request, site: Site, version: Version, path: str, status: int
+) -> HTTPResponse | None:
+    """The answer by a file of a version; None when that is gone."""
+    found = version.files[path]
+    headers = {**_SAFE, **_headers(path)}
+    packed = False
+    if found.packed_size is not None:
+        headers["vary"] = "accept-encoding"
+        # A range is one of the file as it is.
+        packed = "range" not in request.headers and _takes_gzip(
+            request.headers.get("accept-encoding", "")
+        )
+    shown = _shown(found, version, packed)
+    if packed:
+        headers["content-encoding"] = "gzip"
+    if status != 200:
+        span = Span(0, shown.size, whole=True)
+    else:
+        headers.update(shown.headers)
+        if is_unchanged(request.headers, shown):
+            return HTTPResponse(status=304, headers=headers)
+        span = find_span({} if request.method == "HEAD" else request.headers, shown)
+        status = 200 if span.whole else 206
+    headers.update(span.headers(shown.size))
+    if request.method == "HEAD":
+        return HTTPResponse(status=status, headers=headers)
+    if shown.size > MAX_WHOLE:
+        part = await site.part(found, span.start, span.length, packed)
+        return FileAnswer(part, status, headers) if part is not None else None
+    whole = await site.whole(found, packed=packed)
+    if whole is None:
+        return None
+    body = whole if span.whole else whole[span.start : span.start + span.length]
+    return HTTPResponse(body, status=status, headers=headers)
+
+
+def _shown(file: SiteFile, version: Version, packed: bool) -> Shown:
+    if packed:
+        return Shown(f'"{file.content}-gzip"', version.since, file.packed_size or 0)
+    return Shown(f'"{file.content}"', version.since, file.size)
+
+
+@lru_cache(maxsize=4_096)
+def _headers(path: str) -> Mapping[str, str]:
+    """What the name of a file says of it."""
+    is_kept = is_immutable(path)
+    return {
+        "content-type": content_type(path),
+        # What may change is kept too, but asked for again each time.
+        "cache-control": "public, max-age=31536000, immutable" if is_kept else "no-cache",
+    }
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(accepted: str) -> bool:
+    """Whether an `accept-encoding` header allows gzip (RFC 9110, section 12.5.3)."""
+    weights: dict[str, str] = {}
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
+        weights[name.strip()] = weight.replace(" ", "").removeprefix("q=")
+    weight = weights.get("gzip", weights.get("x-gzip", weights.get("*", "0")))
+    return weight.strip("0.") != "" or weight == ""

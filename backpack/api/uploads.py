@@ -10,7 +10,8 @@ from sanic import Blueprint, HTTPResponse, json
 from ..errors import BadKey, BadRequest
 from ..router import API, mount
 from ..rules import PUBLIC
-from .downloads import FileAnswer, cache_headers, file_headers, find_span, is_unchanged
+from .conditions import find_span, is_unchanged
+from .downloads import FileAnswer, cache_headers, file_headers, shown
 from .forms import is_form, read_form
 from .guards import guarded, keyless
 from .request import Request, read_object
@@ -43,11 +44,11 @@ async def get_file(request: Request, user_id: str, filename: str) -> HTTPRespons
         raise BadKey
     while True:
         file = await files.find(user_id, filename, request.user)
-        if is_unchanged(request.headers, file):
+        if is_unchanged(request.headers, shown(file)):
             return HTTPResponse(status=304, headers=cache_headers(file))
         if request.method == "HEAD":
-            return HTTPResponse(headers=file_headers(file, find_span({}, file)))
-        span = find_span(request.headers, file)
+            return HTTPResponse(headers=file_headers(file, find_span({}, shown(file))))
+        span = find_span(request.headers, shown(file))
         content = await files.open(file, span.start, span.length)
         if content is not None:
             status = 200 if span.whole else 206

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import BackpackError, Invalid
 from ..steps import Result, Steps
 from ..tenants import Backpack, Tenants
+from ..versions import Version
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Endpoint:
 
 Described = list[dict[str, str]]
 Indexes = list[dict[str, Any]]
+SiteVersions = list[dict[str, Any]]
 
 
 class LocalDriver:
@@ -148,6 +150,44 @@ class LocalDriver:
         await (await self._open(name)).indexed.release_index(collection, fields)
         return await self.indexes(name, collection)
 
+    async def deploy(
+        self, name: str, who: str, content: AsyncIterator[bytes] | None = None
+    ) -> Steps:
+        """Make the zip that comes as `content` the site of a backpack, described as `sites` does;
+        raises NotFound, Invalid, TooLarge, NoSpace, Unavailable."""
+        site = self._tenants.site(name)
+        if content is None:
+            raise Invalid("There is no zip to deploy")
+        async for step in site.deploy(content, who):
+            yield (
+                Result(self._describe_site(name, step.value)) if isinstance(step, Result) else step
+            )
+
+    async def rollback(self, name: str, version: int | None = None) -> dict[str, Any]:
+        """Serve another version of a site again, None for the one before; described as `sites`
+        does. Raises NotFound, Invalid."""
+        return self._describe_site(name, await self._tenants.site(name).rollback(version))
+
+    async def sites(self, name: str) -> SiteVersions:
+        """The versions of a site that are kept, the oldest first: `[{"name", "version", "live",
+        "at", "who", "size", "files"}]`, and `url` where it is served; raises NotFound, Invalid."""
+        versions = await self._tenants.site(name).versions()
+        return [self._describe_site(name, version) for version in versions]
+
+    def _describe_site(self, name: str, version: Version) -> dict[str, Any]:
+        described = {
+            "name": name,
+            "version": version.number,
+            "live": version.since > 0,
+            "at": version.at,
+            "who": version.who,
+            "size": version.size,
+            "files": len(version.files),
+        }
+        if self._endpoint is not None:
+            described["url"] = self._endpoint.url(name)
+        return described
+
     async def _open(self, name: str) -> Backpack:
         try:
             return await self._tenants.backpack(name)
@@ -164,19 +204,22 @@ class LocalDriver:
 
 
 # Those that take what stands behind a command on the control socket.
-RECEIVING: tuple[str, ...] = ()
+RECEIVING = ("deploy",)
 COMMANDS = (
     "create",
     "delete",
+    "deploy",
     "forbid_index",
     "indexes",
     "key",
     "list",
     "pin_index",
     "release_index",
+    "rollback",
     "rotate_key",
     "rules",
     "set_rules",
+    "sites",
 )
 
 

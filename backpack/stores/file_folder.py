@@ -42,18 +42,13 @@ class FileFolder:
     async def open(self, content_id: str, start: int, length: int) -> FolderContent | None:
         # It may be moved between two looks, at most once each way.
         places = [place / content_id for place in (self._kept, self._doubtful, self._kept)]
-        content = FolderContent(start, length)
-        try:
-            return content if await _in_thread(content.open, places) else None
-        except BaseException:
-            await content.close()
-            raise
+        return await open_content(places, start, length)
 
     async def doubt(self, content_id: str) -> None:
-        await _in_thread(_move, self._kept / content_id, self._doubtful / content_id)
+        await in_thread(_move, self._kept / content_id, self._doubtful / content_id)
 
     async def settle(self, kept: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
-        await _in_thread(self._settle, kept, gone)
+        await in_thread(self._settle, kept, gone)
 
     def _settle(self, kept: Sequence[str], gone: Sequence[str]) -> None:
         for content_id in kept:
@@ -63,7 +58,7 @@ class FileFolder:
             _remove(self._kept / content_id)
 
     async def doubtful(self) -> list[str]:
-        return await _in_thread(_left_over, self._doubtful)
+        return await in_thread(_left_over, self._doubtful)
 
 
 class FolderIncoming:
@@ -74,7 +69,7 @@ class FolderIncoming:
         self._file: io.FileIO | None = None
 
     async def write(self, data: Sequence[bytes]) -> None:
-        await _in_thread(self._write, data)
+        await in_thread(self._write, data)
 
     def _write(self, data: Sequence[bytes]) -> None:
         if self._file is None:
@@ -92,7 +87,7 @@ class FolderIncoming:
 
     async def close(self) -> None:
         if self._file is not None:
-            await _in_thread(self._file.close)
+            await in_thread(self._file.close)
 
 
 class FolderContent:
@@ -127,7 +122,7 @@ class FolderContent:
             self._left -= len(block)
             yield block
             if self._left:
-                block = await _in_thread(self._read)
+                block = await in_thread(self._read)
 
     async def close(self) -> None:
         # What was only read is closed in 2 us.
@@ -135,9 +130,21 @@ class FolderContent:
             self._file.close()
 
 
-async def _in_thread(work: Callable[..., _Result], *arguments: object) -> _Result:
-    """What `work` returns. Also who is cancelled waits for its end, so that nothing is closed or
-    removed under its hands."""
+async def open_content(places: Sequence[Path], start: int, length: int) -> FolderContent | None:
+    """A part of the file that is found first, None when there is none; raises Unavailable."""
+    content = FolderContent(start, length)
+    try:
+        return content if await in_thread(content.open, places) else None
+    except BaseException:
+        await content.close()
+        raise
+
+
+async def in_thread(work: Callable[..., _Result], *arguments: object) -> _Result:
+    """What `work` returns; raises NoSpace, ReadOnly or Unavailable in place of an OSError.
+
+    Also who is cancelled waits for its end, so that nothing is closed or removed under its hands.
+    """
     future = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
     try:
         return await asyncio.shield(future)

@@ -1,0 +1,246 @@
+"""The versions of a site on disk. Everything here blocks, and only one call at a time may change
+anything.
+
+    contents/HASH      a file's bytes under their SHA-256; the same file of two versions is one
+    contents/HASH.gz   compressed, where that pays
+    versions/7.json    which paths have which content, who deployed it and when
+    live               which version is served; to replace it is to switch
+    incoming/          what is under way, and what a process that died has left
+
+No name of a zip becomes the name of a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from .archives import Archive, Entry
+from .documents import now
+from .errors import Invalid, NotFound, Unavailable
+from .packing import is_hidden
+from .webfiles import is_packable
+
+_LEVEL = 6  # of zlib: 9 takes three times as long for 1 % less
+_PAYS = 0.9  # of its size, or less, a compressed file has
+
+
+class SiteFile(NamedTuple):
+    """A file of a version: its content, and the size of that as it is and compressed."""
+
+    content: str
+    size: int
+    packed_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Version:
+    """A deployed site. `since`: when it was switched to, in seconds since 1970, 0 if it is not
+    live."""
+
+    number: int
+    at: str
+    who: str
+    files: dict[str, SiteFile] = field(repr=False)
+    since: int = 0
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files.values())
+
+
+NOTHING = Version(0, "", "", {})  # where nothing has been deployed
+
+
+class Versions:
+    """The versions in `folder`, which is made by the first of them; the folder that it is in must
+    be there, and be there still."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._contents = folder / "contents"
+        self._versions = folder / "versions"
+        self._live = folder / "live"
+        self._incoming = folder / "incoming"
+
+    def incoming(self) -> Path:
+        """A new path for what is under way."""
+        for folder in (self._folder, self._contents, self._versions, self._incoming):
+            folder.mkdir(exist_ok=True)
+        return self._incoming / secrets.token_hex(8)
+
+    def live(self) -> Version:
+        """The version that is served, or NOTHING; raises Unavailable."""
+        pointer = self._pointer()
+        if pointer is None:
+            return NOTHING
+        try:
+            return self._read(pointer["version"], since=pointer["since"])
+        except (KeyError, TypeError, ValueError, FileNotFoundError) as exc:
+            raise Unavailable("The site cannot be read") from exc
+
+    def _pointer(self) -> dict[str, Any] | None:
+        try:
+            return dict(orjson.loads(self._live.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (TypeError, ValueError) as exc:
+            raise Unavailable("The site cannot be read") from exc
+
+    def _read(self, number: int, since: int = 0) -> Version:
+        stored = orjson.loads((self._versions / f"{number}.json").read_bytes())
+        files = {path: SiteFile(*known) for path, known in stored["files"].items()}
+        return Version(number, stored["at"], stored["who"], files, since)
+
+    def numbers(self) -> list[int]:
+        """Those of all versions, the oldest first."""
+        if not self._versions.is_dir():
+            return []
+        return sorted(int(path.stem) for path in self._versions.glob("*.json"))
+
+    def all(self) -> list[Version]:
+        """All versions, the oldest first; raises Unavailable."""
+        live = self.live()
+        return [live if number == live.number else self._read(number) for number in self.numbers()]
+
+    def before(self) -> int:
+        """The number of the newest version before the one that is live; raises NotFound."""
+        live = (self._pointer() or {}).get("version", 0)
+        older = [number for number in self.numbers() if number < live]
+        if not older:
+            raise NotFound("There is no version before the one that is live", code="no_version")
+        return older[-1]
+
+    def unpack(
+        self,
+        archive: Archive,
+        entries: dict[str, Entry],
+        who: str,
+        check: Callable[[], None],
+    ) -> tuple[int, int]:
+        """Make a new version; returns its number and how many files are new in it. `check` is
+        called before each file, and may raise. Raises Invalid where the zip is damaged."""
+        files: dict[str, list[Any]] = {}
+        new = 0
+        for path, entry in entries.items():
+            check()
+            file, was_there = self._keep(path, archive.content(entry))
+            files[path] = list(file)
+            new += not was_there
+        number = max([(self._pointer() or {}).get("version", 0), *self.numbers()]) + 1
+        self._write(self._versions / f"{number}.json", {"at": now(), "who": who, "files": files})
+        return number, new
+
+    def _keep(self, path: str, blocks: Iterator[bytes]) -> tuple[SiteFile, bool]:
+        """Keep a content under its hash; tells whether it was there already."""
+        incoming = self._incoming / secrets.token_hex(8)
+        packing = incoming.with_suffix(".gz")
+        digest, size = hashlib.sha256(), 0
+        # 16 more stand for the head and the foot of a gzip file.
+        deflate = zlib.compressobj(_LEVEL, wbits=zlib.MAX_WBITS + 16)
+        packs = is_packable(path)
+        with incoming.open("wb") as plain, packing.open("wb") if packs else nullcontext() as packed:
+            for block in blocks:
+                digest.update(block)
+                size += len(block)
+                plain.write(block)
+                if packed is not None:
+                    packed.write(deflate.compress(block))
+            if packed is not None:
+                packed.write(deflate.flush())
+        content = digest.hexdigest()
+        kept, kept_packed = self._contents / content, self._contents / f"{content}.gz"
+        was_there = kept.exists()
+        if was_there:
+            incoming.unlink()
+            packing.unlink(missing_ok=True)
+        else:
+            if packs and packing.stat().st_size <= size * _PAYS:
+                packing.rename(kept_packed)
+            else:
+                packing.unlink(missing_ok=True)
+            incoming.rename(kept)
+        has_packed = packs and kept_packed.exists()
+        packed_size = kept_packed.stat().st_size if has_packed else None
+        return SiteFile(content, size, packed_size), was_there
+
+    def switch(self, number: int) -> None:
+        """Serve a version from now on; raises NotFound."""
+        if not (self._versions / f"{number}.json").exists():
+            known = ", ".join(map(str, self.numbers())) or "none"
+            raise NotFound(f"There is no version {number}; there are: {known}", code="no_version")
+        # Two switches in one second are two times to clients that compare them.
+        before = (self._pointer() or {}).get("since", 0)
+        since = max(int(time.time()), before + 1)
+        self._write(self._live, {"version": number, "since": since})
+
+    def _write(self, path: Path, value: Any) -> None:
+        """Write a file in one step: who sees it, sees all of it."""
+        beside = self.incoming()
+        beside.write_bytes(orjson.dumps(value))
+        beside.replace(path)
+
+    def prune(self, keep: int) -> list[int]:
+        """Remove all but the newest `keep` versions and the one that is live; returns which."""
+        live = (self._pointer() or {}).get("version", 0)
+        numbers = self.numbers()
+        gone = [number for number in numbers[: max(0, len(numbers) - keep)] if number != live]
+        for number in gone:
+            (self._versions / f"{number}.json").unlink(missing_ok=True)
+        if gone:
+            self._remove_unused()
+        return gone
+
+    def _remove_unused(self) -> None:
+        used = {
+            file.content for number in self.numbers() for file in self._read(number).files.values()
+        }
+        for path in self._contents.iterdir():
+            if path.name.removesuffix(".gz") not in used:
+                path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a process that died has left, as long as nothing is under way."""
+        left = list(self._incoming.iterdir()) if self._incoming.is_dir() else []
+        if left:
+            self._remove_unused()
+        # Last: it is by these that one sees that there is something to do.
+        for path in left:
+            path.unlink(missing_ok=True)
+
+    def places(self, file: SiteFile, *, packed: bool) -> Sequence[Path]:
+        """Where the content of a file is."""
+        return [self._contents / (f"{file.content}.gz" if packed else file.content)]
+
+
+def choose(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """The files of a zip that a site serves, by path: without hidden ones and without a single
+    folder that all are in.
+
+    Raises Invalid when there is no start page.
+    """
+    shown = {
+        entry.path: entry
+        for entry in entries
+        if not any(is_hidden(part) for part in entry.path.split("/"))
+    }
+    if "index.html" in shown:
+        return shown
+    tops = {path.partition("/")[0] for path in shown}
+    top = next(iter(tops), "")
+    if len(tops) != 1 or f"{top}/index.html" not in shown:
+        raise Invalid(
+            "There is no index.html, neither at the root of the zip nor in a single folder that "
+            "all is in",
+            code="bad_site",
+        )
+    return {path.removeprefix(f"{top}/"): entry for path, entry in shown.items()}
