@@ -167,7 +167,7 @@ class Archive:
             packed = self._read(start, min(packed_left, BLOCK))
             start += len(packed)
             packed_left -= len(packed)
-            for block in _unpacked(packed, inflate):
+            for block in _unpacked(packed, inflate, entry):
                 left -= len(block)
                 if left < 0:
                     raise _refused(entry.path, "is longer than the zip says")
@@ -196,10 +196,13 @@ class Archive:
         return start
 
 
-def _unpacked(packed: bytes, inflate: Any) -> Iterator[bytes]:
+def _unpacked(packed: bytes, inflate: Any, entry: Entry) -> Iterator[bytes]:
     """What becomes of some packed bytes, in blocks of a bounded size."""
     while inflate is not None:
-        block = inflate.decompress(packed, BLOCK)
+        try:
+            block = inflate.decompress(packed, BLOCK)
+        except zlib.error as exc:
+            raise _refused(entry.path, "is damaged") from exc
         if block:
             yield block
         packed = inflate.unconsumed_tail

@@ -11,7 +11,7 @@ from typing import Any
 from sanic import Blueprint, HTTPResponse
 from sanic.response import file
 
-from ..errors import BackpackError, NotFound, Unavailable, WrongMethod
+from ..errors import NotFound, Unavailable, WrongMethod
 from ..pages import DEMO_SITE, WELCOME, render_demo, render_welcome
 from ..router import ELSEWHERE, SITE, mount
 from ..sites import MAX_WHOLE, Site, find_file, find_in
@@ -40,10 +40,9 @@ async def healthz(request: Request, **_: Any) -> HTTPResponse:
     return report_health(request)
 
 
-@site.get(ELSEWHERE, ignore_body=True)
-async def page(request: Request, tenant: Tenant, refusal: BackpackError, **_: Any) -> HTTPResponse:
-    if request.method not in ("GET", "HEAD"):
-        raise WrongMethod("A site answers GET and HEAD only", allowed=("GET", "HEAD"))
+@site.get("/", name="start", ignore_body=True)
+@site.get("/<path:path>", ignore_body=True)
+async def page(request: Request, tenant: Tenant, **_: Any) -> HTTPResponse:
     sites: Mapping[str, Path] = request.app.ctx.sites
     if tenant.name in sites:
         return await _send(find_file(sites[tenant.name], request.path))
@@ -57,7 +56,15 @@ async def page(request: Request, tenant: Tenant, refusal: BackpackError, **_: An
         return await _send(find_file(DEMO_SITE, request.path))
     if request.path in WELCOME_ASSETS:
         return await _send(WELCOME / request.path.rpartition("/")[2])
-    raise refusal
+    raise NotFound(f"There is no route {request.path}", code="unknown_route")
+
+
+@site.get(ELSEWHERE, ignore_body=True)
+async def elsewhere(request: Request, tenant: Tenant, **_: Any) -> HTTPResponse:
+    """What is no path to Sanic, or no method to a site."""
+    if request.method not in ("GET", "HEAD"):
+        raise WrongMethod("A site answers GET and HEAD only", allowed=("GET", "HEAD"))
+    return await page(request, tenant)
 
 
 async def _send(path: Path) -> HTTPResponse:
