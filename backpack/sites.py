@@ -95,7 +95,7 @@ class Site:
         One deployment at a time; until the switch, and after any failure, the version before is
         served. Raises Invalid, TooLarge, NoSpace, Unavailable.
         """
-        await self.live()
+        await self._sweep()
         incoming = await in_thread(self._versions.incoming)
         try:
             size = await self._receive(content, incoming)
@@ -159,7 +159,7 @@ class Site:
 
         Raises NotFound.
         """
-        await self.live()
+        await self._sweep()
         async with self._changing:
             self._check_open()
             if number is None:
@@ -168,7 +168,7 @@ class Site:
 
     async def versions(self) -> list[Version]:
         """All versions that are kept, the oldest first."""
-        await self.live()
+        await self._sweep()
         async with self._changing:
             return await in_thread(self._versions.all)
 

@@ -31,6 +31,7 @@ from .packing import is_hidden
 from .webfiles import is_packable
 
 _LEVEL = 6  # of zlib: 9 takes three times as long for 1 % less
+_FILE = "file"  # in `incoming`, the one that is being unpacked
 _PAYS = 0.9  # of its size, or less, a compressed file has
 
 
@@ -80,21 +81,25 @@ class Versions:
 
     def live(self) -> Version:
         """The version that is served, or NOTHING; raises Unavailable."""
-        pointer = self._pointer()
-        if pointer is None:
+        try:
+            pointer = orjson.loads(self._live.read_bytes())
+        except FileNotFoundError:
             return NOTHING
+        except ValueError as exc:
+            raise Unavailable("The site cannot be read; deploy it again") from exc
         try:
             return self._read(pointer["version"], since=pointer["since"])
         except (KeyError, TypeError, ValueError, FileNotFoundError) as exc:
-            raise Unavailable("The site cannot be read") from exc
+            raise Unavailable("The site cannot be read; deploy it again") from exc
 
-    def _pointer(self) -> dict[str, Any] | None:
+    def _live_version(self) -> tuple[int, int]:
+        """The number of the live version and since when it is live; zeros where that cannot be
+        read, so that another can be deployed."""
         try:
-            return dict(orjson.loads(self._live.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (TypeError, ValueError) as exc:
-            raise Unavailable("The site cannot be read") from exc
+            pointer = orjson.loads(self._live.read_bytes())
+            return int(pointer["version"]), int(pointer["since"])
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            return 0, 0
 
     def _read(self, number: int, since: int = 0) -> Version:
         stored = orjson.loads((self._versions / f"{number}.json").read_bytes())
@@ -114,7 +119,7 @@ class Versions:
 
     def before(self) -> int:
         """The number of the newest version before the one that is live; raises NotFound."""
-        live = (self._pointer() or {}).get("version", 0)
+        live, _ = self._live_version()
         older = [number for number in self.numbers() if number < live]
         if not older:
             raise NotFound("There is no version before the one that is live", code="no_version")
@@ -129,21 +134,32 @@ class Versions:
     ) -> tuple[int, int]:
         """Make a new version; returns its number and how many files are new in it. `check` is
         called before each file, and may raise. Raises Invalid where the zip is damaged."""
-        files: dict[str, list[Any]] = {}
+        try:
+            files, new = self._keep_all(archive, entries, check)
+            number = max([self._live_version()[0], *self.numbers()]) + 1
+            # To orjson a tuple that has names is none.
+            listed = {path: tuple(file) for path, file in files.items()}
+            stored = {"at": now(), "who": who, "files": listed}
+            self._write(self._versions / f"{number}.json", stored)
+        except BaseException:
+            self._remove_unused()
+            raise
+        return number, new
+
+    def _keep_all(
+        self, archive: Archive, entries: dict[str, Entry], check: Callable[[], None]
+    ) -> tuple[dict[str, SiteFile], int]:
+        files: dict[str, SiteFile] = {}
         new = 0
         for path, entry in entries.items():
             check()
-            file, was_there = self._keep(path, archive.content(entry))
-            files[path] = list(file)
+            files[path], was_there = self._keep(path, archive.content(entry))
             new += not was_there
-        number = max([(self._pointer() or {}).get("version", 0), *self.numbers()]) + 1
-        self._write(self._versions / f"{number}.json", {"at": now(), "who": who, "files": files})
-        return number, new
+        return files, new
 
     def _keep(self, path: str, blocks: Iterator[bytes]) -> tuple[SiteFile, bool]:
         """Keep a content under its hash; tells whether it was there already."""
-        incoming = self._incoming / secrets.token_hex(8)
-        packing = incoming.with_suffix(".gz")
+        incoming, packing = self._incoming / _FILE, self._incoming / f"{_FILE}.gz"
         digest, size = hashlib.sha256(), 0
         # 16 more stand for the head and the foot of a gzip file.
         deflate = zlib.compressobj(_LEVEL, wbits=zlib.MAX_WBITS + 16)
@@ -179,7 +195,7 @@ class Versions:
             known = ", ".join(map(str, self.numbers())) or "none"
             raise NotFound(f"There is no version {number}; there are: {known}", code="no_version")
         # Two switches in one second are two times to clients that compare them.
-        before = (self._pointer() or {}).get("since", 0)
+        _, before = self._live_version()
         since = max(int(time.time()), before + 1)
         self._write(self._live, {"version": number, "since": since})
 
@@ -191,7 +207,7 @@ class Versions:
 
     def prune(self, keep: int) -> list[int]:
         """Remove all but the newest `keep` versions and the one that is live; returns which."""
-        live = (self._pointer() or {}).get("version", 0)
+        live, _ = self._live_version()
         numbers = self.numbers()
         gone = [number for number in numbers[: max(0, len(numbers) - keep)] if number != live]
         for number in gone:
@@ -204,7 +220,7 @@ class Versions:
         used = {
             file.content for number in self.numbers() for file in self._read(number).files.values()
         }
-        for path in self._contents.iterdir():
+        for path in [*self._contents.iterdir(), *self._incoming.glob(f"{_FILE}*")]:
             if path.name.removesuffix(".gz") not in used:
                 path.unlink(missing_ok=True)
 

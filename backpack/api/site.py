@@ -43,6 +43,10 @@ async def healthz(request: Request, **_: Any) -> HTTPResponse:
 @site.get("/", name="start", ignore_body=True)
 @site.get("/<path:path>", ignore_body=True)
 async def page(request: Request, tenant: Tenant, **_: Any) -> HTTPResponse:
+    return await _find_answer(request, tenant)
+
+
+async def _find_answer(request: Request, tenant: Tenant) -> HTTPResponse:
     sites: Mapping[str, Path] = request.app.ctx.sites
     if tenant.name in sites:
         return await _send(find_file(sites[tenant.name], request.path))
@@ -64,7 +68,7 @@ async def elsewhere(request: Request, tenant: Tenant, **_: Any) -> HTTPResponse:
     """What is no path to Sanic, or no method to a site."""
     if request.method not in ("GET", "HEAD"):
         raise WrongMethod("A site answers GET and HEAD only", allowed=("GET", "HEAD"))
-    return await page(request, tenant)
+    return await _find_answer(request, tenant)
 
 
 async def _send(path: Path) -> HTTPResponse:
