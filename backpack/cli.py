@@ -186,7 +186,7 @@ def _perform(
     elif not folder.exists(options.data):
         raise Invalid(
             f"There is no data folder {options.data}: backpack dev makes one, "
-            "or name another with --data"
+            "or name another with --data (a sandbox in memory takes no commands)"
         )
     told = say_nothing if options.json else say
     return control.perform(options.data, command, arguments, content, told)

@@ -16,14 +16,8 @@ from sanic import HTTPResponse, Request, Sanic, text
 
 ready, folder = Path(sys.argv[1]), Path(sys.argv[2])
 numbers = itertools.count()
-CONTENT = (folder / "file").read_bytes()
 app = Sanic("file-floor", configure_logging=False)
 app.static("/file", folder / "file")
-
-
-@app.get("/constant")
-async def constant(_: Request) -> HTTPResponse:
-    return HTTPResponse(CONTENT, content_type="application/octet-stream")
 
 
 @app.put("/copy", stream=True)

@@ -21,8 +21,9 @@ import report
 from files import files
 from results import Results
 from scenarios import READING, Bench
+from sites import sites
 
-GROUPS = {**READING, "files": files}
+GROUPS = {**READING, "files": files, "sites": sites}
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

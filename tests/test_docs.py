@@ -210,13 +210,16 @@ def raised_codes() -> set[tuple[int, str]]:
 
 # What the command line, the fixtures and the start of a process say, but no answer to a request.
 NOT_OVER_HTTP = {
+    (404, "no_version"),
     (404, "unknown_backpack"),
     (404, "unknown_index"),
+    (413, "bad_site"),
     (422, "backpack_exists"),
     (422, "bad_index"),
     (422, "bad_key"),
     (422, "bad_name"),
     (422, "bad_rules"),
+    (422, "bad_site"),
     (422, "bad_url"),
     (422, "too_many_indexes"),
     (422, "unknown_command"),
