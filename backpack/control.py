@@ -87,7 +87,7 @@ class ControlServer:
             # Who is still sending sees the answer only when all has been taken.
             async for _ in content:
                 pass
-        except (OSError, EOFError, TimeoutError, ValueError, LookupError, TypeError):
+        except (OSError, TimeoutError, ValueError, LookupError, TypeError, Unavailable):
             # The asker went away, or said nothing sensible.
             logger.debug("A control connection broke off", exc_info=True)
         finally:
@@ -120,12 +120,15 @@ async def _beat(writer: asyncio.StreamWriter) -> None:
 
 
 async def _received(reader: asyncio.StreamReader, size: int) -> AsyncIterator[bytes]:
-    """The next `size` bytes as they come; raises EOFError when there are fewer."""
+    """The next `size` bytes as they come; raises Unavailable when there are fewer."""
     while size:
-        async with asyncio.timeout(_PATIENCE):
-            block = await reader.read(min(size, _BLOCK))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                block = await reader.read(min(size, _BLOCK))
+        except TimeoutError:
+            block = b""
         if not block:
-            raise EOFError
+            raise Unavailable("The content broke off")
         size -= len(block)
         yield block
 

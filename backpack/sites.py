@@ -73,7 +73,8 @@ class Site:
         known: bytes | None = self._shelf.get(key)
         if known is not None:
             return known
-        content = await self.part(file, 0, file.packed_size or 0 if packed else file.size, packed)
+        length = file.packed_size or 0 if packed else file.size
+        content = await self.part(file, 0, length, packed=packed)
         if content is None:
             return None
         try:
@@ -84,10 +85,12 @@ class Site:
         return found
 
     async def part(
-        self, file: SiteFile, start: int, length: int, packed: bool = False
+        self, file: SiteFile, start: int, length: int, *, packed: bool
     ) -> Content | None:
         """A part of a file's content; None when its version is gone."""
-        return await open_content(self._versions.places(file, packed=packed), start, length)
+        # What is compressed stands behind what is not.
+        at = file.size + start if packed else start
+        return await open_content([self._versions.place(file)], at, length)
 
     async def deploy(self, content: AsyncIterator[bytes], who: str) -> Steps:
         """Make the zip that comes as `content` the site; the result is its Version.

@@ -1,8 +1,8 @@
 """The versions of a site on disk. Everything here blocks, and only one call at a time may change
 anything.
 
-    contents/HASH      a file's bytes under their SHA-256; the same file of two versions is one
-    contents/HASH.gz   compressed, where that pays
+    contents/HASH      a file's bytes under their SHA-256, and behind them the same compressed,
+                       where that pays; the same file of two versions is one
     versions/7.json    which paths have which content, who deployed it and when
     live               which version is served; to replace it is to switch
     incoming/          what is under way, and what a process that died has left
@@ -13,18 +13,18 @@ No name of a zip becomes the name of a file.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from .archives import Archive, Entry
+from .archives import BLOCK, Archive, Entry
 from .documents import now
 from .errors import Invalid, NotFound, Unavailable
 from .packing import is_hidden
@@ -144,6 +144,8 @@ class Versions:
         except BaseException:
             self._remove_unused()
             raise
+        finally:
+            (self._incoming / _FILE).unlink(missing_ok=True)
         return number, new
 
     def _keep_all(
@@ -159,35 +161,22 @@ class Versions:
 
     def _keep(self, path: str, blocks: Iterator[bytes]) -> tuple[SiteFile, bool]:
         """Keep a content under its hash; tells whether it was there already."""
-        incoming, packing = self._incoming / _FILE, self._incoming / f"{_FILE}.gz"
+        incoming = self._incoming / _FILE
         digest, size = hashlib.sha256(), 0
-        # 16 more stand for the head and the foot of a gzip file.
-        deflate = zlib.compressobj(_LEVEL, wbits=zlib.MAX_WBITS + 16)
         packs = is_packable(path)
-        with incoming.open("wb") as plain, packing.open("wb") if packs else nullcontext() as packed:
+        with incoming.open("w+b") as file:
             for block in blocks:
                 digest.update(block)
                 size += len(block)
-                plain.write(block)
-                if packed is not None:
-                    packed.write(deflate.compress(block))
-            if packed is not None:
-                packed.write(deflate.flush())
-        content = digest.hexdigest()
-        kept, kept_packed = self._contents / content, self._contents / f"{content}.gz"
+                file.write(block)
+            if packs:
+                _append_packed(file, size)
+        kept = self._contents / digest.hexdigest()
         was_there = kept.exists()
-        if was_there:
-            incoming.unlink()
-            packing.unlink(missing_ok=True)
-        else:
-            if packs and packing.stat().st_size <= size * _PAYS:
-                packing.rename(kept_packed)
-            else:
-                packing.unlink(missing_ok=True)
+        if not was_there:
             incoming.rename(kept)
-        has_packed = packs and kept_packed.exists()
-        packed_size = kept_packed.stat().st_size if has_packed else None
-        return SiteFile(content, size, packed_size), was_there
+        packed_size = kept.stat().st_size - size if packs else 0
+        return SiteFile(kept.name, size, packed_size or None), was_there
 
     def switch(self, number: int) -> None:
         """Serve a version from now on; raises NotFound."""
@@ -220,8 +209,8 @@ class Versions:
         used = {
             file.content for number in self.numbers() for file in self._read(number).files.values()
         }
-        for path in [*self._contents.iterdir(), *self._incoming.glob(f"{_FILE}*")]:
-            if path.name.removesuffix(".gz") not in used:
+        for path in self._contents.iterdir():
+            if path.name not in used:
                 path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
@@ -233,9 +222,22 @@ class Versions:
         for path in left:
             path.unlink(missing_ok=True)
 
-    def places(self, file: SiteFile, *, packed: bool) -> Sequence[Path]:
+    def place(self, file: SiteFile) -> Path:
         """Where the content of a file is."""
-        return [self._contents / (f"{file.content}.gz" if packed else file.content)]
+        return self._contents / file.content
+
+
+def _append_packed(file: BinaryIO, size: int) -> None:
+    """Write the content of a file compressed behind it, if that pays."""
+    # 16 more stand for the head and the foot of a gzip file.
+    deflate = zlib.compressobj(_LEVEL, wbits=zlib.MAX_WBITS + 16)
+    file.flush()
+    for start in range(0, size, BLOCK):
+        block = os.pread(file.fileno(), min(BLOCK, size - start), start)
+        file.write(deflate.compress(block))
+    file.write(deflate.flush())
+    if file.tell() - size > size * _PAYS:
+        file.truncate(size)
 
 
 def choose(entries: Sequence[Entry]) -> dict[str, Entry]:

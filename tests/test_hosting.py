@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,6 +22,12 @@ from typing import Any
 import httpx
 import pytest
 
+from backpack.drivers.local import LocalDriver
+from backpack.errors import Invalid
+from backpack.homes import Memory
+from backpack.settings import Settings
+from backpack.steps import finish
+from backpack.tenants import Tenants
 from tests.sandboxes import Ended, Sandbox, command, environment
 from tests.services import need
 from tests.zips import Packed, zip_of
@@ -412,7 +420,7 @@ def left_over(shop: Shop) -> list[str]:
         for version in (folder / "versions").iterdir()
         for known in json.loads(version.read_text())["files"].values()
     }
-    contents = {path.name.removesuffix(".gz") for path in (folder / "contents").iterdir()}
+    contents = {path.name for path in (folder / "contents").iterdir()}
     return sorted(contents - used) + sorted(path.name for path in (folder / "incoming").iterdir())
 
 
@@ -461,6 +469,40 @@ def test_too_large_for_the_socket_is_refused(shop: Shop, tmp_path: Path) -> None
     ended = shop.deploy(path)
 
     assert (ended.code, ended.err) == (2, "backpack: The zip has more than 268,435,456 bytes\n")
+    assert list((shop.data / "backpacks" / shop.name / "site" / "incoming").iterdir()) == []
+
+
+def test_sandbox_says_that_it_goes_on(shop: Shop) -> None:
+    arguments = {"name": shop.name, "who": "ada"}
+    asked = {"command": "deploy", "arguments": arguments, "content": 300}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(json.loads((shop.data / "lock").read_text())["socket"])
+        connection.sendall(json.dumps(asked).encode() + b"\n" + b"x" * 200)
+        with connection.makefile("rb") as answers:
+            beat = answers.readline()
+            connection.sendall(b"x" * 100)
+            said = [message for line in answers if (message := json.loads(line))]
+
+    assert beat == b"{}\n"
+    assert said == [
+        {"line": "Received 300 bytes"},
+        {"error": {"message": "It is no zip, or its end is missing", "code": "bad_site"}},
+    ]
+
+
+def test_broken_off_content_leaves_nothing(shop: Shop) -> None:
+    asked = {"command": "deploy", "arguments": {"name": shop.name, "who": "ada"}, "content": 300}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(json.loads((shop.data / "lock").read_text())["socket"])
+        connection.sendall(json.dumps(asked).encode() + b"\n" + b"x" * 200)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answers:
+            said = [json.loads(line) for line in answers]
+
+    assert [message["error"]["code"] for message in said if message] == ["unavailable"]
+    assert shop.told("sites") == []
     assert list((shop.data / "backpacks" / shop.name / "site" / "incoming").iterdir()) == []
 
 
@@ -538,6 +580,19 @@ def test_folder_that_is_missing_is_said(tmp_path: Path, site: Path) -> None:
 
     assert (ended.code, ended.out) == (2, "")
     assert f"There is no data folder {tmp_path / 'no'}" in ended.err
+
+
+def test_nothing_is_deployed_in_memory() -> None:
+    async def deploy() -> None:
+        tenants = Tenants(Settings(), Memory(Settings()))
+        await tenants.create("shop")
+        try:
+            await finish(LocalDriver(tenants).perform("deploy", {"name": "shop", "who": "ada"}))
+        finally:
+            await tenants.close()
+
+    with pytest.raises(Invalid, match="backpack dev --site NAME=DIR serves a folder instead"):
+        asyncio.run(deploy())
 
 
 def test_dev_site_wins(tmp_path: Path, site: Path) -> None:

@@ -117,7 +117,7 @@ async def _answer(
     if request.method == "HEAD":
         return HTTPResponse(status=status, headers=headers)
     if shown.size > MAX_WHOLE:
-        part = await site.part(found, span.start, span.length, packed)
+        part = await site.part(found, span.start, span.length, packed=packed)
         return FileAnswer(part, status, headers) if part is not None else None
     whole = await site.whole(found, packed=packed)
     if whole is None:
