@@ -28,6 +28,7 @@ site = Blueprint("site", url_prefix=mount(SITE))
 WELCOME_ASSETS = ("/_backpack/welcome.css", "/_backpack/welcome.js")
 
 _TRIES = 3  # until a file is found: each deployment meanwhile may take one away
+_MAX_CODINGS = 200  # characters of an `accept-encoding` that are looked at, and remembered
 
 _SAFE = {
     "x-content-type-options": "nosniff",
@@ -100,7 +101,7 @@ async def _answer(
         headers["vary"] = "accept-encoding"
         # A range is one of the file as it is.
         packed = "range" not in request.headers and _takes_gzip(
-            request.headers.get("accept-encoding", "")
+            request.headers.get("accept-encoding", "")[:_MAX_CODINGS]
         )
     shown = _shown(found, version, packed)
     if packed:
