@@ -7,18 +7,21 @@ for what is a fault of Backpack.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from . import __version__
 from .errors import BackpackError, Invalid
 from .settings import is_domain
-from .steps import say_nothing
+from .steps import Say, Take, say_nothing, take_nothing
 from .terminal import bold, say, table
 
 DATA = Path(".backpack")
@@ -171,25 +174,80 @@ def _index_row(one: dict[str, Any]) -> list[str]:
     return [one["collection"], one["fields"], one["state"], of, str(one["uses"])]
 
 
+def export(options: argparse.Namespace) -> None:
+    from . import tarball
+
+    file = options.file or Path(f"{options.name}.tar")
+    asked = {"name": options.name, "with_key": options.with_key}
+    if str(file) == "-":
+        take = tarball.writing_to(sys.stdout.buffer, "standard output")
+        _perform(options, "export_backup", take=take, told=_say_aside, **asked)
+        sys.stdout.buffer.flush()
+        return
+    with tarball.writing(file) as take:
+        found = _perform(options, "export_backup", take=take, **asked)
+    _show(options, {**found, "file": str(file)}, f"{bold(options.name)} is in {file}")
+
+
+def _say_aside(line: str) -> None:
+    say(line, to=sys.stderr)
+
+
+def import_backup(options: argparse.Namespace) -> None:
+    if options.served and options.replace:
+        raise Invalid("--replace does not go with --served: a served backpack must be empty")
+    with _content_of(options.file) as content:
+        # A served backpack is there as soon as it has a name.
+        replace = options.replace or options.served
+        found = _perform(
+            options, "import_backup", content=content, name=options.name, replace=replace
+        )
+    made = f"{bold(options.name)} has been made; its API key is {found['api_key']}"
+    _show(options, found, made)
+
+
+@contextlib.contextmanager
+def _content_of(file: Path) -> Iterator[BinaryIO]:
+    """A file to read, `-` for standard input, which is put aside as a whole; raises Invalid."""
+    with contextlib.ExitStack() as stack:
+        try:
+            if str(file) == "-":
+                content: BinaryIO = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(sys.stdin.buffer, content)
+                content.seek(0)
+            else:
+                content = stack.enter_context(file.open("rb"))
+        except OSError as exc:
+            raise Invalid(f"Cannot read {file}: {exc.strerror}") from exc
+        yield content
+
+
 def _perform(
-    options: argparse.Namespace, command: str, *, content: BinaryIO | None = None, **arguments: Any
+    options: argparse.Namespace,
+    command: str,
+    *,
+    content: BinaryIO | None = None,
+    take: Take = take_nothing,
+    told: Say = say,
+    **arguments: Any,
 ) -> Any:
-    """The result of a command; what it says before is printed, unless JSON is asked for."""
+    """The result of a command; what it says before goes to `told`, unless JSON is asked for."""
+    if options.json:
+        told = say_nothing
     if options.served:
         from . import serve
 
-        return serve.perform(command, arguments)
+        return serve.perform(command, arguments, content, told, take)
     from . import control, folder
 
-    if command == "create":
+    if command in ("create", "import_backup"):
         folder.prepare(options.data)
     elif not folder.exists(options.data):
         raise Invalid(
             f"There is no data folder {options.data}: backpack dev makes one, "
             "or name another with --data (a sandbox in memory takes no commands)"
         )
-    told = say_nothing if options.json else say
-    return control.perform(options.data, command, arguments, content, told)
+    return control.perform(options.data, command, arguments, content, told, take)
 
 
 def _show(options: argparse.Namespace, result: Any, *lines: str) -> None:
@@ -259,6 +317,8 @@ def _parser() -> argparse.ArgumentParser:
         "backpack sites shop",
     )
     _add_rollback(commands)
+    _add_export(commands)
+    _add_import(commands)
     return parser
 
 
@@ -391,6 +451,37 @@ def _add_rollback(commands: Any) -> None:
         type=_version,
         metavar="VERSION",
         help="any that is kept, otherwise the one before the one that is live",
+    )
+
+
+def _add_export(commands: Any) -> None:
+    command = _add_named_command(
+        commands,
+        "export",
+        export,
+        "Put everything of a backpack into one file.",
+        "backpack export shop shop.tar",
+    )
+    _add_served(command)
+    command.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="the file, - for stdout (NAME.tar)"
+    )
+    command.add_argument("--with-key", action="store_true", help="put the API key into it too")
+
+
+def _add_import(commands: Any) -> None:
+    command = _add_folder_command(
+        commands,
+        "import",
+        import_backup,
+        "Make a backpack of a file that export has written.",
+        "backpack import shop.tar shop",
+    )
+    _add_served(command)
+    command.add_argument("file", type=Path, metavar="FILE", help="the file, - for stdin")
+    command.add_argument("name", metavar="NAME", help="the backpack")
+    command.add_argument(
+        "--replace", action="store_true", help="put it in the place of one there is"
     )
 
 

@@ -6,7 +6,8 @@ behind it as many bytes of content as it says: what a command works on is read b
 was started for it, since the sandbox may not see the same files.
 
 Answered are any number of `{"line": "..."}`, a step each, and last `{"result"}` or
-`{"error": {"message", "code", "fields"?}}`, each as JSON on a line; `{}` says that it goes on.
+`{"error": {"message", "code", "fields"?}}`, each as JSON on a line; `{}` says that it goes on, and
+behind `{"bytes": 12}` come so many of what the command makes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any, BinaryIO
 
 from . import errors, folder
 from .errors import BackpackError, Invalid, Unavailable
-from .steps import Result, Say, Steps, finish, say_nothing
+from .steps import Result, Say, Steps, Take, finish, say_nothing, take_nothing
 
 Perform = Callable[[str, Mapping[str, Any], AsyncIterator[bytes]], Steps]
 
@@ -81,8 +82,8 @@ class ControlServer:
                 asked = json.loads(await reader.readline())
             content = _received(reader, asked["content"])
             async with contextlib.aclosing(self._answers(asked, content)) as messages:
-                async for message in messages:
-                    _write(writer, message)
+                async for message, block in messages:
+                    _write(writer, message, block)
                     await writer.drain()
             # Who is still sending sees the answer only when all has been taken.
             async for _ in content:
@@ -97,20 +98,33 @@ class ControlServer:
 
     async def _answers(
         self, asked: Mapping[str, Any], content: AsyncIterator[bytes]
-    ) -> AsyncGenerator[dict[str, Any], None]:
+    ) -> AsyncGenerator[tuple[dict[str, Any], bytes], None]:
         try:
-            async for step in self._perform(asked["command"], asked["arguments"], content):
-                yield {"result": step.value} if isinstance(step, Result) else {"line": step}
+            steps = self._perform(asked["command"], asked["arguments"], content)
+            async with contextlib.aclosing(steps):
+                async for step in steps:
+                    yield _message(step)
+        except (EOFError, TimeoutError):  # the asker went away
+            raise
         except BackpackError as exc:
-            yield {"error": errors.body(exc)}
+            yield {"error": errors.body(exc)}, b""
         except Exception as exc:  # a command that fails must not take the sandbox with it
             logger.error("A command failed", exc_info=exc)
-            yield {"error": errors.body(BackpackError())}
+            yield {"error": errors.body(BackpackError())}, b""
 
 
-def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
+def _message(step: str | bytes | Result) -> tuple[dict[str, Any], bytes]:
+    """A step as a message, and the bytes behind it."""
+    if isinstance(step, bytes):
+        return {"bytes": len(step)}, step
+    if isinstance(step, Result):
+        return {"result": step.value}, b""
+    return {"line": step}, b""
+
+
+def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any], block: bytes = b"") -> None:
     if not writer.is_closing():
-        writer.write(json.dumps(message).encode() + b"\n")
+        writer.write(json.dumps(message).encode() + b"\n" + block)
 
 
 async def _beat(writer: asyncio.StreamWriter) -> None:
@@ -157,6 +171,7 @@ def perform(
     arguments: Mapping[str, Any],
     content: BinaryIO | None = None,
     say: Say = say_nothing,
+    take: Take = take_nothing,
 ) -> Any:
     """Perform a command on the backpacks of a data folder, and return its result; what it says
     before goes to `say`. `content` is a file, read from where it is.
@@ -168,9 +183,9 @@ def perform(
         lock = folder.try_lock(data)
         if lock is not None:
             with lock:
-                return asyncio.run(_perform_here(data, command, arguments, content, say))
+                return asyncio.run(_perform_here(data, command, arguments, content, say, take))
         with contextlib.suppress(ConnectionRefusedError, FileNotFoundError, KeyError):
-            return ask(folder.holder(data)["socket"], command, arguments, content, say)
+            return ask(folder.holder(data)["socket"], command, arguments, content, say, take)
         if time.monotonic() > ends:
             raise folder.in_use(data)
         time.sleep(_LOOK)
@@ -182,6 +197,7 @@ async def _perform_here(
     arguments: Mapping[str, Any],
     content: BinaryIO | None,
     say: Say,
+    take: Take,
 ) -> Any:
     from .drivers.local import LocalDriver
     from .homes import Folder
@@ -191,12 +207,14 @@ async def _perform_here(
     settings = from_environment()
     tenants = Tenants(settings, Folder(data, settings))
     try:
-        return await finish(LocalDriver(tenants).perform(command, arguments, _read(content)), say)
+        steps = LocalDriver(tenants).perform(command, arguments, read(content))
+        return await finish(steps, say, take)
     finally:
         await tenants.close()
 
 
-async def _read(file: BinaryIO | None) -> AsyncIterator[bytes]:
+async def read(file: BinaryIO | None) -> AsyncIterator[bytes]:
+    """The blocks of a file, none without one."""
     while file is not None and (block := file.read(_BLOCK)):
         yield block
 
@@ -207,6 +225,7 @@ def ask(
     arguments: Mapping[str, Any],
     content: BinaryIO | None = None,
     say: Say = say_nothing,
+    take: Take = take_nothing,
 ) -> Any:
     """Have a running sandbox perform a command; raises ConnectionRefusedError or FileNotFoundError
     when there is none, else what the command raises."""
@@ -216,7 +235,7 @@ def ask(
         try:
             _send(connection, {"command": command, "arguments": arguments}, content)
             with connection.makefile("rb") as messages:
-                answer = _last(messages, say)
+                answer = _last(messages, say, take)
         except (OSError, ValueError) as exc:
             raise Unavailable("The running sandbox did not answer") from exc
     if "error" not in answer:
@@ -241,11 +260,13 @@ def _send(connection: socket.socket, asked: Mapping[str, Any], content: BinaryIO
         connection.sendall(block)
 
 
-def _last(messages: BinaryIO, say: Say) -> dict[str, Any]:
-    """The message that ends a command; lines before it go to `say`."""
+def _last(messages: BinaryIO, say: Say, take: Take) -> dict[str, Any]:
+    """The message that ends a command; lines before it go to `say`, bytes to `take`."""
     while True:
         message: dict[str, Any] = json.loads(messages.readline())
         if "line" in message:
             say(message["line"])
+        elif "bytes" in message:
+            take(messages.read(message["bytes"]))
         elif message:
             return message

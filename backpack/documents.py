@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,6 +26,7 @@ STAMPS = ("_id", "createdAt", "updatedAt")
 REVISION = "_backpackRevision"
 
 _INT64 = 2**63
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
 
 class Ids:
@@ -54,6 +56,17 @@ class Ids:
 def is_id(text: object) -> bool:
     """Whether `text` is written as an id is: 24 lower-case hex digits."""
     return isinstance(text, str) and len(text) == 24 and not text.strip("0123456789abcdef")
+
+
+def is_time(text: object) -> bool:
+    """Whether `text` is a time as documents carry it."""
+    if not isinstance(text, str) or not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def now() -> str:
@@ -133,6 +146,20 @@ def check(data: object) -> Document:
         raise Invalid("invalid entry", code="invalid_entry", fields={"": "must be a JSON object"})
     _check_names(data)
     return data
+
+
+def check_stored(data: object) -> Document:
+    """`data` as a record that was stored before, with its stamps; raises Invalid."""
+    record = check(data)
+    wrong = {}
+    if not is_id(record.get("_id")):
+        wrong["_id"] = "must be 24 hex digits"
+    for name in STAMPS[1:]:
+        if not is_time(record.get(name)):
+            wrong[name] = "must be a time such as 2026-01-31T08:09:10.123Z"
+    if wrong:
+        raise Invalid("invalid entry", code="invalid_entry", fields=wrong)
+    return record
 
 
 def _check_names(value: Any) -> None:

@@ -60,6 +60,11 @@ def type_of(sent: str, filename: str) -> str:
     return guessed if guessed and not encoding else _OCTETS
 
 
+def is_type(text: object) -> bool:
+    """Whether `text` is a media type without parameters."""
+    return isinstance(text, str) and bool(_TYPE.fullmatch(text))
+
+
 def is_plain(text: str) -> bool:
     """Whether a text has no control characters, line breaks or halves of characters."""
     return text.isprintable() or all(

@@ -9,7 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,8 +28,8 @@ import orjson
 from . import documents, rules
 from .arrivals import Arrival
 from .documents import Document
-from .errors import BackpackError, BadRequest, Conflict, Forbidden, NoSpace, NotFound
-from .filenames import check_bucket, check_filename, compose
+from .errors import BackpackError, BadRequest, Conflict, Forbidden, Invalid, NoSpace, NotFound
+from .filenames import check_bucket, check_filename, compose, is_type
 from .queries import Query, parse_filter
 from .quotas import Quotas
 from .rules import OWNER, Rules
@@ -32,7 +40,7 @@ from .stores.base import FileStore, Store
 # Documents have `USER/FILENAME` as their `_id`. They are the metadata, whose own `_id` is in `id`,
 # and: `content`, its id in the file store; `since`, when the file got it, in seconds since 1970;
 # `moves`, how often the file was renamed.
-_COLLECTION = "_files"
+COLLECTION = "_files"
 _METADATA = ("userId", "filename", "bucket", "size", "type", "createdAt", "updatedAt")
 
 _PAGE = 200  # documents
@@ -101,6 +109,33 @@ class Files:
         stored = await self._get(owner, filename)
         return File(_metadata(stored), stored["content"], stored["since"])
 
+    async def every(
+        self, stored: AsyncIterator[bytes]
+    ) -> AsyncGenerator[tuple[Document, Content], None]:
+        """The metadata and the content of every file, given their documents as they were lately.
+
+        One that got another content since is as it is now; one that is gone is left out.
+        """
+        owner, seen = "", set[str]()
+        async for encoded in stored:
+            document = orjson.loads(encoded)
+            if document["userId"] != owner:
+                owner, seen = document["userId"], set()
+            if document["id"] in seen:  # it is being renamed
+                continue
+            seen.add(document["id"])
+            content = await self._contents.open(document["content"], 0, document["size"])
+            if content is None:
+                now = await self._store.get(COLLECTION, document["_id"])
+                document = orjson.loads(now) if now else document
+                content = await self._contents.open(document["content"], 0, document["size"])
+            if content is None:
+                continue
+            try:
+                yield _metadata(document), content
+            finally:
+                await content.close()
+
     async def open(self, file: File, start: int, length: int) -> Content | None:
         """A part of a file's content; None when the file has another by now.
 
@@ -142,7 +177,7 @@ class Files:
 
     async def check_free(self, user: str, filename: str) -> None:
         """Raise what `create` will raise for this name, as far as that is known before."""
-        if await self._store.get(_COLLECTION, _key(user, check_filename(filename))) is not None:
+        if await self._store.get(COLLECTION, _key(user, check_filename(filename))) is not None:
             raise _taken()
 
     async def create(self, filename: object, bucket: object, arrival: Arrival) -> Document:
@@ -166,19 +201,26 @@ class Files:
                 "_id": _key(user, fields["filename"]),
                 "id": self._new_id(),
                 "userId": user,
-                **fields,
                 **described,
                 "createdAt": at,
                 "updatedAt": at,
                 "moves": 0,
+                **fields,
             }
             async with self._deciding(user, new=await arrival.finish()):
                 try:
-                    await self._store.insert(_COLLECTION, [stored])
+                    await self._store.insert(COLLECTION, [stored])
                 except Conflict as exc:
                     raise _taken() from exc
             arrival.count(0, 1)
         return _metadata(stored)
+
+    async def restore(self, metadata: Document, arrival: Arrival) -> None:
+        """Make a file that was there before of `arrival`, with metadata from `check_metadata`.
+
+        Raises Invalid, BadRequest, TooLarge.
+        """
+        await self._become(arrival, self._create(arrival, metadata))
 
     async def replace(self, filename: str, arrival: Arrival) -> None:
         """Give a file the content that `arrival` is; raises NotFound, BadRequest, TooLarge."""
@@ -222,13 +264,13 @@ class Files:
         # In doubt, so that a rename that breaks off between its two writes is noticed.
         async with self._deciding(user, old=content, moved=True):
             try:
-                await self._store.insert(_COLLECTION, [new])
+                await self._store.insert(COLLECTION, [new])
             except Conflict as exc:
                 raise _taken() from exc
             try:
                 await self._change(old, lambda now: None)
             except BadRequest:
-                await self._store.change(_COLLECTION, new["_id"], lambda now: None)
+                await self._store.change(COLLECTION, new["_id"], lambda now: None)
                 raise
         return _metadata(new)
 
@@ -246,7 +288,7 @@ class Files:
 
     async def _get(self, user: str, filename: str) -> Document:
         key = _key(user, compose(filename))
-        stored = await self._store.get(_COLLECTION, key)
+        stored = await self._store.get(COLLECTION, key)
         if stored is None:
             raise _unknown()
         found: Document = orjson.loads(stored)
@@ -256,7 +298,7 @@ class Files:
         """The documents of a user's files, which follow each other in the order of `_id`."""
         first = after = _key(owner, "")
         while True:
-            page = await self._store.find(_COLLECTION, Query(after=after, limit=_PAGE))
+            page = await self._store.find(COLLECTION, Query(after=after, limit=_PAGE))
             for encoded in page:
                 stored = orjson.loads(encoded)
                 after = stored["_id"]
@@ -278,7 +320,7 @@ class Files:
                 raise _unknown()
             return edit(now)
 
-        if await self._store.change(_COLLECTION, old["_id"], checked) is None:
+        if await self._store.change(COLLECTION, old["_id"], checked) is None:
             raise _unknown()
 
     @asynccontextmanager
@@ -324,7 +366,7 @@ class Files:
         """Keep of what is in doubt what the documents name, and finish renames."""
         wanted = parse_filter({"content": {"$in": list(contents)}})
         holders: defaultdict[str, list[Document]] = defaultdict(list)
-        for encoded in await self._store.find(_COLLECTION, Query(wanted)):
+        for encoded in await self._store.find(COLLECTION, Query(wanted)):
             stored = orjson.loads(encoded)
             holders[stored["content"]].append(stored)
         for held in holders.values():
@@ -363,6 +405,27 @@ def _key(user: str, filename: str) -> str:
 
 def _metadata(stored: Document) -> Document:
     return {"_id": stored["id"], **{name: stored[name] for name in _METADATA}}
+
+
+def check_metadata(data: object) -> Document:
+    """`data`, the metadata of a file that was there before, as `Files.restore` takes it; raises
+    Invalid."""
+    metadata = data if isinstance(data, dict) else {}
+    checks: dict[str, Callable[[Any], bool]] = {
+        "_id": documents.is_id,
+        "userId": documents.is_id,
+        "filename": lambda name: check_filename(name) == name,
+        "bucket": lambda name: check_bucket(name) == name,
+        "size": lambda size: type(size) is int and size >= 0,
+        "type": is_type,
+        "createdAt": documents.is_time,
+        "updatedAt": documents.is_time,
+    }
+    wrong = {name: "is missing or wrong" for name in checks if not checks[name](metadata.get(name))}
+    wrong |= {name: "is unknown" for name in metadata if name not in checks}
+    if wrong:
+        raise Invalid("Not a file", code="invalid_file", fields=wrong)
+    return {"id": metadata["_id"], **{name: metadata[name] for name in _METADATA}}
 
 
 def _unknown() -> NotFound:

@@ -10,19 +10,30 @@ import contextlib
 import errno
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .bus import LocalBus, RedisBus, delete_keys, redis_client
-from .errors import Invalid, NoSpace, ReadOnly, Unavailable
+from .errors import Conflict, Invalid, NoSpace, ReadOnly, Unavailable
+from .files import COLLECTION as FILES
+from .queries import Query
 from .settings import Settings
 from .shelf import Shelf
 from .sites import Site
-from .tenants import Parts, check_name
+from .stores.base import FileStore, Store
+from .tenants import Draft, Parts, check_name
+from .users import COLLECTION as USERS
 
 if TYPE_CHECKING:
     from .stores.mongo import MongoStore
+
+
+# How the names of folders begin that are no backpacks. Behind the last one is a name: that of the
+# backpack that another takes the place of.
+_DELETED, _DRAFTED, _REPLACED = ".deleted-", ".draft-", ".replaced-"
+_DRAFT = "_draft"  # the collection that a backpack on servers has while it is filled
 
 
 class Folder:
@@ -36,8 +47,11 @@ class Folder:
         self._settings = settings
         self._handles = Handles(settings.open_databases)
         self._shelf = Shelf(settings.site_memory)
-        for gone in self._path.glob(".deleted-*"):
-            shutil.rmtree(gone)
+        for old in self._path.glob(f"{_REPLACED}*"):
+            _settle(old, self._path / old.name.removeprefix(_REPLACED))
+        for kind in (_REPLACED, _DRAFTED, _DELETED):
+            for gone in self._path.glob(f"{kind}*"):
+                shutil.rmtree(gone)
 
     def names(self) -> list[str]:
         if not self._path.is_dir():
@@ -67,13 +81,44 @@ class Folder:
     def site(self, name: str) -> Site | None:
         return Site(self._path / name / "site", self._settings, self._shelf)
 
+    async def draft(self, name: str) -> Draft:
+        draft = f"{_DRAFTED}{name}-{secrets.token_hex(4)}"
+        return Draft(
+            await self.open(draft),
+            partial(self._keep, draft, name),
+            partial(asyncio.to_thread, shutil.rmtree, self._path / draft, ignore_errors=True),
+        )
+
+    async def _keep(self, draft: str, name: str) -> None:
+        current, old = self._path / name, self._path / f"{_REPLACED}{name}"
+        with _disk():
+            if current.is_dir():
+                current.rename(old)
+            try:
+                (self._path / draft).rename(current)
+            finally:
+                if old.is_dir():
+                    _settle(old, current)
+        await self._remove(old, name)
+
     async def delete(self, name: str) -> None:
+        await self._remove(self._path / name, name)
+
+    async def _remove(self, folder: Path, name: str) -> None:
         # Out of sight by one rename first: a crash in the middle leaves no half of a backpack.
-        gone = self._path / f".deleted-{name}-{secrets.token_hex(4)}"
+        gone = self._path / f"{_DELETED}{name}-{secrets.token_hex(4)}"
         with _disk(), contextlib.suppress(FileNotFoundError):
-            (self._path / name).rename(gone)
+            folder.rename(gone)
         # What cannot be removed now, the next start removes.
         await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
+
+
+def _settle(old: Path, current: Path) -> None:
+    """Bring to its end that `current` takes the place of `old`: what there is of both decides."""
+    if not current.is_dir():
+        old.rename(current)
+    elif (old / "site").is_dir() and not (current / "site").is_dir():
+        (old / "site").rename(current / "site")  # no backup has one
 
 
 class Memory:
@@ -82,30 +127,49 @@ class Memory:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._kept: dict[str, tuple[Store, FileStore]] = {}  # which were drafts
 
     def names(self) -> list[str]:
         return []
 
     async def open(self, name: str) -> Parts:
-        from fakeredis import FakeAsyncRedis, FakeServer
-
         from .stores.file_memory import FileMemory
         from .stores.mongo import FakeMongoStore
-        from .stores.sessions import RedisSessions
 
+        if name in self._kept:
+            return await self._parts(name, *self._kept[name])
         store = FakeMongoStore.fresh(
             max_document=self._settings.max_document, deadline=self._settings.query_deadline
         )
+        return await self._parts(name, store, FileMemory())
+
+    @staticmethod
+    async def _parts(name: str, store: Store, files: FileStore) -> Parts:
+        from fakeredis import FakeAsyncRedis, FakeServer
+
+        from .stores.sessions import RedisSessions
+
         await store.open()
         # Beyond its bound (100 by default) the pool does not wait, it fails.
         redis = FakeAsyncRedis(server=FakeServer(), max_connections=10_000)
-        return Parts(store, RedisSessions(redis, name), LocalBus(), FileMemory(), redis.aclose)
+        return Parts(store, RedisSessions(redis, name), LocalBus(), files, redis.aclose)
+
+    async def draft(self, name: str) -> Draft:
+        parts = await self.open("")
+
+        async def keep() -> None:
+            self._kept[name] = (parts.store, parts.files)
+
+        async def drop() -> None:
+            return None
+
+        return Draft(parts, keep, drop)
 
     def site(self, name: str) -> Site | None:
         return None
 
     async def delete(self, name: str) -> None:
-        return None
+        self._kept.pop(name, None)
 
 
 @contextlib.contextmanager
@@ -186,12 +250,54 @@ class Servers:
     def site(self, name: str) -> Site | None:
         return None  # `serve` serves the backend alone
 
-    async def delete(self, name: str) -> None:
+    async def draft(self, name: str) -> Draft:
+        """The backpack itself, if there is nothing in it: others see how it is filled."""
+        parts = await self.open(name)
+        try:
+            if await parts.store.get(_DRAFT, name) is not None:
+                await self._empty(name)
+            if await self._has_any(parts.store):
+                raise Conflict(
+                    f"The backpack {name!r} is not empty: give another BACKPACK_NAME",
+                    code="backpack_exists",
+                )
+            await parts.store.insert(_DRAFT, [{"_id": name}])
+        except BaseException:
+            await parts.close()
+            raise
+        return Draft(parts, partial(self._keep, name), partial(self._empty, name))
+
+    @staticmethod
+    async def _has_any(store: Store) -> bool:
+        one = Query(limit=1)
+        return bool(
+            await store.collections()
+            or await store.find(USERS, one)
+            or await store.find(FILES, one)
+        )
+
+    async def _keep(self, name: str) -> None:
+        async with self._opened_store(name) as store:
+            await store.drop_collection(_DRAFT)
+
+    async def _empty(self, name: str) -> None:
+        """Remove what a draft was filled with; its mark goes last."""
+        async with self._opened_store(name) as store:
+            for collection in [*await store.collections(), USERS, FILES, _DRAFT]:
+                await store.drop_collection(collection)
+        await asyncio.to_thread(shutil.rmtree, self._files / name, ignore_errors=True)
+
+    @contextlib.asynccontextmanager
+    async def _opened_store(self, name: str) -> AsyncIterator[MongoStore]:
         store = self._store(name)
         try:
-            await store.drop()
+            yield store
         finally:
             await store.close()
+
+    async def delete(self, name: str) -> None:
+        async with self._opened_store(name) as store:
+            await store.drop()
         redis = redis_client(self._redis_url)
         try:
             await delete_keys(redis, f"{name}:")

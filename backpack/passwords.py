@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ class Cost:
     lanes: int = 1
 
 
+_MOST = Cost(memory=262_144, passes=16, lanes=8)
+# A salt of 16 bytes and a digest of 32, in base64 without padding: the last digits carry less.
+_HASH = re.compile(
+    r"\$argon2id\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9])"
+    r"\$[A-Za-z0-9+/]{21}[AQgw]\$[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]"
+)
+
+
 def check(password: object, field: str = "password") -> str:
     """`password` when it may be chosen; raises Invalid that names `field` otherwise."""
     if not isinstance(password, str):
@@ -44,6 +53,15 @@ def check(password: object, field: str = "password") -> str:
     else:
         return password
     raise Invalid("Weak password", code="weak_password", fields={field: why})
+
+
+def is_hash(text: object) -> bool:
+    """Whether `text` is a hash as `Passwords` makes them, at a cost that a login may have."""
+    found = _HASH.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return False
+    memory, passes, lanes = map(int, found.groups())
+    return memory <= _MOST.memory and passes <= _MOST.passes and lanes <= _MOST.lanes
 
 
 class Passwords:

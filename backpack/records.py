@@ -158,6 +158,10 @@ class Records:
         made = [documents.stamp(documents.check(entry), self._new_id(), at) for entry in entries]
         return await self._store.insert(collection, made)
 
+    async def restore(self, collection: str, records: list[Document]) -> None:
+        """Store records again, with the stamps they had; raises Conflict, TooLarge."""
+        await self._store.insert(collection, records)
+
     def _stamped(
         self, held: CollectionRules, data: Document, user: str | None, at: str
     ) -> Document:

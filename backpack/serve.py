@@ -9,16 +9,17 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import ports, process
 from .app import create_backend
+from .control import read
 from .drivers.local import LocalDriver
 from .health import Health, Watch
 from .homes import Servers
 from .server import Server
 from .settings import Serving, Settings, from_environment, serving_from_environment
-from .steps import finish
+from .steps import Say, Take, finish, say_nothing, take_nothing
 from .tenants import Tenants, check_key, check_name
 from .terminal import say
 
@@ -70,15 +71,28 @@ def _tenants(serving: Serving, settings: Settings) -> Tenants:
     return Tenants(settings, home, {name: check_key(serving.api_key)} if serving.api_key else None)
 
 
-def perform(command: str, arguments: Mapping[str, Any]) -> Any:
+def perform(
+    command: str,
+    arguments: Mapping[str, Any],
+    content: BinaryIO | None = None,
+    say: Say = say_nothing,
+    take: Take = take_nothing,
+) -> Any:
     """Perform a command of `LocalDriver` on the backpack of the environment, whose processes hear
-    of it; raises what the command raises."""
-    return asyncio.run(_perform(command, arguments))
+    of it; raises what the command raises. The rest is as in `control.perform`."""
+    return asyncio.run(_perform(command, arguments, content, say, take))
 
 
-async def _perform(command: str, arguments: Mapping[str, Any]) -> Any:
+async def _perform(
+    command: str,
+    arguments: Mapping[str, Any],
+    content: BinaryIO | None,
+    say: Say,
+    take: Take,
+) -> Any:
     tenants = _tenants(serving_from_environment(), from_environment())
     try:
-        return await finish(LocalDriver(tenants).perform(command, arguments))
+        steps = LocalDriver(tenants).perform(command, arguments, read(content))
+        return await finish(steps, say, take)
     finally:
         await tenants.close()

@@ -1,9 +1,10 @@
-"""What a command says while it goes on: a line for each step as it is done, and at the end its
-result. Command line and panel show the same lines."""
+"""What a command says while it goes on: a line for each step as it is done, bytes of what it
+makes, and at the end its result. Command line and panel show the same lines."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +16,28 @@ class Result:
     value: Any
 
 
-Steps = AsyncIterator[str | Result]
+Steps = AsyncGenerator[str | bytes | Result, None]
 Say = Callable[[str], None]
+Take = Callable[[bytes], object]
 
 
 def say_nothing(_line: str) -> None:
     """For whom the result is enough."""
 
 
-async def finish(steps: Steps, say: Say = say_nothing) -> Any:
-    """Go through all steps and return the result; each line goes to `say`."""
+def take_nothing(_block: bytes) -> None:
+    """For commands that make nothing."""
+
+
+async def finish(steps: Steps, say: Say = say_nothing, take: Take = take_nothing) -> Any:
+    """Go through all steps and return the result; each line goes to `say`, bytes to `take`."""
     result = None
-    async for step in steps:
-        if isinstance(step, Result):
-            result = step.value
-        else:
-            say(step)
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Result):
+                result = step.value
+            elif isinstance(step, bytes):
+                take(step)
+            else:
+                say(step)
     return result

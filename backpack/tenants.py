@@ -117,6 +117,13 @@ class Config:
         )
 
 
+async def stored_config(store: Store, name: str) -> Config:
+    """What a store says that the backpack `name` keeps about itself."""
+    stored = await store.get(_CONFIG, name)
+    assert stored is not None
+    return Config.from_document(orjson.loads(stored))
+
+
 @dataclass(frozen=True)
 class Parts:
     """The engines below one backpack, opened; `release` lets go of what they share, after them."""
@@ -134,6 +141,19 @@ class Parts:
             await self.release()
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A new, empty backpack that nobody sees. One of these is called when its parts are closed:
+
+    `keep` makes it the backpack of its name, in place of one there is, whose parts are closed too;
+    where that fails, and after a crash, it is that one still. `drop` removes it.
+    """
+
+    parts: Parts
+    keep: Callable[[], Awaitable[None]]
+    drop: Callable[[], Awaitable[None]]
+
+
 class Home(Protocol):
     """Where backpacks are kept. Names it is given have been checked."""
 
@@ -145,6 +165,10 @@ class Home(Protocol):
 
     def site(self, name: str) -> Site | None:
         """The deployed frontend of a backpack; None where frontends cannot be kept."""
+
+    async def draft(self, name: str) -> Draft:
+        """What may become the backpack `name`; what a process that dies leaves of it is removed
+        later. Raises Conflict where that cannot be in place of the one there is."""
 
     async def delete(self, name: str) -> None:
         """Remove everything of a backpack whose parts are closed, if there is anything.
@@ -192,13 +216,10 @@ class Backpack:
         api_key: str | None = None,
     ) -> Backpack:
         """The backpack of `parts`; the first time it gets `api_key`, or a new key."""
-        stored = await parts.store.get(_CONFIG, name)
-        if stored is None:
+        if await parts.store.get(_CONFIG, name) is None:
             with contextlib.suppress(Conflict):  # another process came first
                 await parts.store.insert(_CONFIG, [{"_id": name, "apiKey": api_key or new_key()}])
-            stored = await parts.store.get(_CONFIG, name)
-        assert stored is not None
-        config = Config.from_document(orjson.loads(stored))
+        config = await stored_config(parts.store, name)
         backpack = cls(name, parts, config, settings, passwords)
         await backpack.files.sweep()
         return backpack
@@ -386,7 +407,9 @@ class Tenants:
 
     async def _open(self, name: str, api_key: str | None = None) -> Backpack:
         parts = await self._home.open(name)
-        first_key = api_key or self._first_keys.get(name)
+        return await self._opened(name, parts, api_key or self._first_keys.get(name))
+
+    async def _opened(self, name: str, parts: Parts, first_key: str | None) -> Backpack:
         try:
             return await Backpack.open(name, parts, self.settings, self._passwords, first_key)
         except BaseException:
@@ -440,8 +463,7 @@ class Tenants:
         check_name(name)
         if api_key is not None:
             check_key(api_key)
-        if name in self._tenants:
-            raise Conflict(f"There is a backpack {name!r} already", code="backpack_exists")
+        self._check_free(name)
         tenant = self._tenants[name] = self._tenant(name)
         try:
             return await tenant.open(api_key)
@@ -451,6 +473,54 @@ class Tenants:
                 await self._home.delete(name)
             del self._tenants[name]
             raise
+
+    def _check_free(self, name: str) -> None:
+        if name in self._tenants:
+            raise Conflict(f"There is a backpack {name!r} already", code="backpack_exists")
+
+    async def restore(
+        self, name: str, fill: Callable[[Backpack], Awaitable[None]], *, replace: bool = False
+    ) -> None:
+        """Make a backpack that nobody sees before `fill` has filled it; where that fails, nothing
+        has changed.
+
+        With `replace` it takes the place of one there is, and has its API key. Raises Invalid for a
+        bad name, Conflict for a taken one.
+        """
+        check_name(name)
+        if not replace:
+            self._check_free(name)
+        old = await self.backpack(name) if name in self._tenants else None
+        draft = await self._home.draft(name)
+        try:
+            key = old.config.api_key if old else self._first_keys.get(name)
+            backpack = await self._opened(name, draft.parts, key)
+            try:
+                await fill(backpack)
+            finally:
+                await backpack.close()
+            await self._put(name, draft, replace=replace)
+        except BaseException:
+            await draft.drop()
+            raise
+
+    async def _put(self, name: str, draft: Draft, *, replace: bool) -> None:
+        """Have `draft` in the place of a backpack that is closed for that, if there is one."""
+        if not replace:
+            self._check_free(name)
+        is_new = name not in self._tenants
+        # A new one is closed too: whoever comes now must not make another.
+        tenant = self._tenants.setdefault(name, self._tenant(name))
+        if not await tenant.close():
+            raise Conflict(f"The backpack {name!r} is being changed, try again")
+        try:
+            await draft.keep()
+            is_new = False
+        finally:
+            if is_new:
+                del self._tenants[name]
+            else:
+                self._tenants[name] = self._tenant(name)
 
     async def delete(self, name: str) -> None:
         """Delete a backpack with everything in it; raises NotFound."""

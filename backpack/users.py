@@ -6,6 +6,7 @@ Being logged in is the matter of sessions.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -20,7 +21,7 @@ MAX_EMAIL = 254  # characters, as many as SMTP can carry (RFC 3696, erratum 1690
 
 WRONG_PASSWORD = "Wrong password"  # to who is logged in, and so known to have the account
 
-_COLLECTION = "_users"
+COLLECTION = "_users"
 # WHATWG HTML, "valid e-mail address"
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
@@ -63,7 +64,7 @@ class Users:
             "updatedAt": at,
         }
         try:
-            await self._store.insert(_COLLECTION, [record])
+            await self._store.insert(COLLECTION, [record])
         except Conflict as exc:
             raise _existing() from exc
         return _user(record)
@@ -102,7 +103,7 @@ class Users:
                 raise BadLogin(WRONG_PASSWORD)
             return {**stored, **replacement}
 
-        if not await self._store.change(_COLLECTION, user.email, edit):
+        if not await self._store.change(COLLECTION, user.email, edit):
             raise BadLogin(WRONG_PASSWORD)
 
     async def find(self, email: str) -> User | None:
@@ -111,8 +112,12 @@ class Users:
         record = await self._record(address) if address else None
         return _user(record) if record else None
 
+    async def restore(self, accounts: list[Document]) -> None:
+        """Store accounts that `check_stored` accepted; raises Conflict."""
+        await self._store.insert(COLLECTION, accounts)
+
     async def _record(self, address: str) -> Document | None:
-        encoded = await self._store.get(_COLLECTION, address)
+        encoded = await self._store.get(COLLECTION, address)
         return orjson.loads(encoded) if encoded else None
 
 
@@ -132,6 +137,23 @@ def check_email(email: object) -> str:
         why = f"must be an e-mail address of at most {MAX_EMAIL} characters"
         raise Invalid("Invalid email address", code="invalid_email", fields={"email": why})
     return address
+
+
+def check_stored(data: object) -> Document:
+    """`data` as an account that was stored before; raises Invalid."""
+    account = data if isinstance(data, dict) else {}
+    checks: dict[str, Callable[[object], bool]] = {
+        "_id": lambda text: text is not None and normalise(text) == text,
+        "id": documents.is_id,
+        "password": passwords.is_hash,
+        "createdAt": documents.is_time,
+        "updatedAt": documents.is_time,
+    }
+    wrong = {name: "is missing or wrong" for name in checks if not checks[name](account.get(name))}
+    wrong |= {name: "is unknown" for name in account if name not in checks}
+    if wrong:
+        raise Invalid("Not an account", code="invalid_entry", fields=wrong)
+    return account
 
 
 def _existing() -> Conflict:

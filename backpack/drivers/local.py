@@ -4,11 +4,15 @@ plain values in, JSON values out."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from .. import backup
+from ..backup import Counts
 from ..errors import BackpackError, Invalid
 from ..steps import Result, Steps
 from ..tenants import Backpack, Tenants
@@ -36,6 +40,8 @@ class Endpoint:
             "connect": f"http://{self.address}:{self.port}/~{name}",
         }
 
+
+_TELL = 1.0  # seconds between two lines about how far it is
 
 Described = list[dict[str, str]]
 Indexes = list[dict[str, Any]]
@@ -71,8 +77,9 @@ class LocalDriver:
         if isinstance(said, Awaitable):
             yield Result(await said)
             return
-        async for step in said:
-            yield step
+        async with aclosing(said):
+            async for step in said:
+                yield step
 
     async def create(self, name: str, api_key: str | None = None) -> dict[str, str]:
         """A new backpack, described; raises Invalid, Conflict."""
@@ -188,6 +195,43 @@ class LocalDriver:
             described["url"] = self._endpoint.url(name)
         return described
 
+    async def export_backup(self, name: str, with_key: bool = False) -> Steps:
+        """Everything of a backpack as one file, whose bytes are steps: `{"name", "users",
+        "collections", "documents", "files", "bytes"}`. Raises NotFound, NoSpace."""
+        counts = Counts()
+        told = time.monotonic()
+        pieces = backup.export(await self._open(name), counts, with_key=with_key)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+                if time.monotonic() > told + _TELL:
+                    told = time.monotonic()
+                    yield f"Exported {counts} so far"
+        yield f"Exported {counts}"
+        yield Result({"name": name, **asdict(counts)})
+
+    async def import_backup(
+        self, name: str, content: AsyncIterator[bytes], replace: bool = False
+    ) -> Steps:
+        """Make a backpack of such a file, described with what came; with `replace` it takes the
+        place of one there is. Raises Invalid, Conflict, TooLarge, NoSpace."""
+        counts = Counts()
+
+        async def fill(backpack: Backpack) -> None:
+            await backup.Import(backpack, content, counts).run()
+
+        work = asyncio.create_task(self._tenants.restore(name, fill, replace=replace))
+        try:
+            while not (await asyncio.wait([work], timeout=_TELL))[0]:
+                yield f"Imported {counts} so far"
+            await work
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+        yield f"Imported {counts}"
+        described = self._describe(await self._open(name))
+        yield Result({**described, **asdict(counts)})
+
     async def _open(self, name: str) -> Backpack:
         try:
             return await self._tenants.backpack(name)
@@ -204,12 +248,14 @@ class LocalDriver:
 
 
 # Those that take what stands behind a command on the control socket.
-RECEIVING = ("deploy",)
+RECEIVING = ("deploy", "import_backup")
 COMMANDS = (
     "create",
     "delete",
     "deploy",
+    "export_backup",
     "forbid_index",
+    "import_backup",
     "indexes",
     "key",
     "list",

@@ -7,6 +7,7 @@ No store knows a user or a rule.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -125,6 +126,17 @@ class Indexed(Protocol):
 
     async def release_index(self, collection: str, fields: str) -> None:
         """End a pin, which leaves the index, or a prohibition; raises NotFound for neither."""
+
+
+@runtime_checkable
+class Snapshots(Protocol):
+    """A store that can be read as it was at one moment."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Store]:
+        """The store as it is now, for reads only, whatever is written meanwhile.
+
+        It costs the time and the place of a copy; writes go on. Raises NoSpace, Unavailable.
+        """
 
 
 class Incoming(Protocol):

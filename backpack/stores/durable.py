@@ -6,9 +6,11 @@ do; scans of large collections run in a `Reader`. All writes go through `Commits
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,10 +19,10 @@ import orjson
 
 from .. import documents
 from ..documents import Document
-from ..errors import Conflict, TooSlow
+from ..errors import Conflict, TooSlow, Unavailable
 from ..queries import EVERYTHING, Filter, Query
 from . import lookups, scans
-from .base import INTERNAL, Changed, IndexInfo
+from .base import INTERNAL, Changed, IndexInfo, Store
 from .catalogue import Catalogue, Table, at_snapshot
 from .commits import Commits
 from .handles import Handle, Handles
@@ -33,6 +35,7 @@ from .upkeep import Upkeep
 _BUDGET = 0.005  # seconds that a look through a small collection may take here; rows can be large
 _TRY = 0.002  # seconds that other looks get before they go to a thread, which costs 0.5 ms
 _QUICK = 0.0003  # seconds; a query that takes longer asks for an index
+_SNAPSHOT = ".snapshot-"  # how the names of copies begin, which are gone at the next start
 _STEPS = 200  # of SQLite's virtual machine between two looks at the clock
 
 _Result = TypeVar("_Result")
@@ -58,7 +61,8 @@ class DurableStore:
     ) -> None:
         self._max_document = max_document
         self._deadline = deadline
-        handles = handles or Handles()
+        self._path = path
+        self._handles = handles = handles or Handles()
         self._handle = Handle(path, handles, synchronous)
         self._reader = Reader(path, deadline, handles.readers) if path else None
         self._pages = Pages()
@@ -80,7 +84,28 @@ class DurableStore:
 
     async def open(self) -> None:
         """Raises Unavailable when there is no such folder, or the file cannot be used."""
+        if self._path is not None:
+            for left in self._path.parent.glob(f"{_SNAPSHOT}*"):
+                _remove(left)
         self._handle.use()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Store]:
+        """Made by copying the file beside it, so that the log is held up by that only, and not for
+        as long as somebody reads."""
+        if self._path is None:
+            raise Unavailable("A database in memory has no snapshots")
+        path = self._path.with_name(f"{_SNAPSHOT}{secrets.token_hex(4)}")
+        try:
+            with self._handle.held() as opened:
+                await opened.commits.copied(path)
+            store = DurableStore(path, deadline=self._deadline, handles=self._handles)
+            try:
+                yield store
+            finally:
+                await store.close()
+        finally:
+            _remove(path)
 
     async def close(self) -> None:
         """Finish running scans and queued writes, and leave the file alone, without a log."""
@@ -303,6 +328,13 @@ class DurableStore:
         encoded = documents.encode(document, self._max_document)
         # A backslash before it makes this a false alarm, which costs time only.
         return document["_id"], b"\\u0000" in encoded, encoded
+
+
+def _remove(path: Path) -> None:
+    """Remove a snapshot, with what SQLite keeps beside it."""
+    for part in (path, Path(f"{path}-wal"), Path(f"{path}-shm"), Path(f"{path}-journal")):
+        with suppress(OSError):
+            part.unlink()
 
 
 def _is_plain(query: Query) -> bool:
