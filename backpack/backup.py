@@ -67,9 +67,14 @@ class Counts:
 
     def __str__(self) -> str:
         return (
-            f"{self.users:,} users, {self.collections:,} collections with {self.documents:,} "
-            f"records, and {self.files:,} files ({self.bytes / 1e6:,.1f} MB)"
+            f"{_several(self.users, 'user')}, {_several(self.collections, 'collection')}, "
+            f"{_several(self.documents, 'record')} and {_several(self.files, 'file')} "
+            f"({self.bytes / 1e6:,.1f} MB)"
         )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def export(

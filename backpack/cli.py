@@ -202,21 +202,24 @@ def import_backup(options: argparse.Namespace) -> None:
         found = _perform(
             options, "import_backup", content=content, name=options.name, replace=replace
         )
-    made = f"{bold(options.name)} has been made; its API key is {found['api_key']}"
+    made = f"{bold(options.name)} has been imported; its API key is {found['api_key']}"
     _show(options, found, made)
 
 
 @contextlib.contextmanager
 def _content_of(file: Path) -> Iterator[BinaryIO]:
-    """A file to read, `-` for standard input, which is put aside as a whole; raises Invalid."""
+    """A file to read, `-` for standard input; what comes by a pipe is put aside as a whole, since
+    its size must be known. Raises Invalid."""
     with contextlib.ExitStack() as stack:
         try:
-            if str(file) == "-":
-                content: BinaryIO = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(sys.stdin.buffer, content)
-                content.seek(0)
-            else:
+            content: BinaryIO = sys.stdin.buffer
+            if str(file) != "-":
                 content = stack.enter_context(file.open("rb"))
+            if not content.seekable():
+                whole = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(content, whole)
+                whole.seek(0)
+                content = whole
         except OSError as exc:
             raise Invalid(f"Cannot read {file}: {exc.strerror}") from exc
         yield content
