@@ -61,7 +61,8 @@ def is_hash(text: object) -> bool:
     if found is None:
         return False
     memory, passes, lanes = map(int, found.groups())
-    return memory <= _MOST.memory and passes <= _MOST.passes and lanes <= _MOST.lanes
+    # Argon2 needs 8 KiB for each lane (RFC 9106, section 3.1).
+    return 8 * lanes <= memory <= _MOST.memory and passes <= _MOST.passes and lanes <= _MOST.lanes
 
 
 class Passwords:

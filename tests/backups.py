@@ -18,7 +18,7 @@ from backpack.testing import BackpackServer, TestBackpack
 AT = "2026-01-31T08:09:10.123Z"
 USER = "0" * 23 + "1"
 HASH = (
-    "$argon2id$v=19$m=8,t=1,p=4$kOP4sxE/uNwLkDFpGVDVQA$Bcn2dyX0sMLcdGuuPHkKWcwZiLZI4GdB44lQk/ysmdU"
+    "$argon2id$v=19$m=8,t=1,p=1$kOP4sxE/uNwLkDFpGVDVQA$Bcn2dyX0sMLcdGuuPHkKWcwZiLZI4GdB44lQk/ysmdU"
 )
 MANIFEST = {"format": "backpack", "version": 1, "backpack": "shop", "exportedAt": AT}
 PARTS = ["rules", "key", "indexes", "users", "collections", "files"]

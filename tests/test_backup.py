@@ -418,6 +418,10 @@ REFUSED: dict[str, tuple[Entries, str]] = {
         with_line(USERS, account(password=HASH.replace("m=8,", "m=4194304,"))),
         "line 1: .*password is missing or wrong",
     ),
+    "impossible password": (
+        with_line(USERS, account(password=HASH.replace("p=1", "p=4"))),
+        "line 1: .*password is missing or wrong",
+    ),
     "unknown field": (with_line(USERS, account(admin=True)), "line 1: .*admin is unknown"),
     "file up": (with_file(filename="../a"), "files/000001/file.json: Invalid filename"),
     "file of nobody": (with_file(userId="root"), "files/000001/file.json: .*userId is missing"),
