@@ -215,6 +215,7 @@ NOT_OVER_HTTP = {
     (404, "unknown_index"),
     (413, "bad_site"),
     (422, "backpack_exists"),
+    (422, "bad_backup"),
     (422, "bad_index"),
     (422, "bad_key"),
     (422, "bad_name"),

