@@ -9,6 +9,7 @@ counts and a seal on all that came before. Between them, in this order, as far a
     files/000001/file.json          a file of a user, its content and that one's SHA-256
     files/000001/content
     files/000001/sha256
+    site.zip                        the site's live version, as it would be deployed
 
 Sessions are not in it. What is read is checked as if a client had sent it, whoever wrote it.
 """
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 import re
 import time
-from asyncio import sleep
+from asyncio import sleep, to_thread
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from os import SEEK_END
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -31,12 +33,14 @@ from .documents import Document
 from .errors import BadRequest
 from .files import Files
 from .queries import Query
+from .sites import Site
+from .steps import finish
 from .stores.base import Indexed, Snapshots, Store
 from .tarball import Entry, Reader, Writer, damaged
 from .tenants import Backpack, Config
 
 FORMAT, VERSION = "backpack", 1
-PARTS = ("rules", "key", "indexes", "users", "collections", "files")
+PARTS = ("rules", "key", "indexes", "users", "collections", "files", "site")
 
 _CHUNK = 1_048_576  # bytes of records in an entry, but at least one record
 _PAGE = 262_144  # bytes that are to come with one look into the store
@@ -49,6 +53,7 @@ _ALLOWANCE = 65_536  # bytes that a line may have more than a document
 
 _NAMES = re.compile(
     r"(?P<single>manifest|rules|key|indexes|end)\.json"
+    r"|(?P<site>site)\.zip"
     r"|(?P<users>users)/(?P<of_users>[0-9]{6,9})\.ndjson"
     r"|collections/(?P<collection>[A-Za-z0-9_-]{1,64})/(?P<of_records>[0-9]{6,9})\.ndjson"
     r"|files/(?P<file>[0-9]{6,9})/(?P<piece>file\.json|content|sha256)"
@@ -78,18 +83,21 @@ def _several(count: int, what: str) -> str:
 
 
 def export(
-    backpack: Backpack, counts: Counts, *, with_key: bool = False
+    backpack: Backpack, site: Site | None, counts: Counts, *, with_key: bool = False
 ) -> AsyncGenerator[bytes, None]:
     """The archive of a backpack, in pieces; it is as of one moment where its store can do that.
 
     Raises Unavailable, NoSpace.
     """
-    return _Export(backpack, counts, with_key).pieces()
+    return _Export(backpack, site, counts, with_key).pieces()
 
 
 class _Export:
-    def __init__(self, backpack: Backpack, counts: Counts, with_key: bool) -> None:
+    def __init__(
+        self, backpack: Backpack, site: Site | None, counts: Counts, with_key: bool
+    ) -> None:
         self._backpack = backpack
+        self._site = site
         self._counts = counts
         self._with_key = with_key
         self._archive = Writer(int(time.time()))
@@ -115,6 +123,11 @@ class _Export:
         async with aclosing(self._files(store)) as pieces:
             async for piece in pieces:
                 yield piece
+        packed = await self._site.packed() if self._site else None
+        if packed is not None:
+            with packed:
+                async for piece in self._packed_site(packed):
+                    yield piece
         seal = self._archive.seal.digest
         yield self._json("end.json", {**asdict(self._counts), "seal": seal})
         yield self._archive.close()
@@ -176,6 +189,15 @@ class _Export:
                 yield padding
                 yield self._archive.entry(f"{folder}/sha256", f"{digest}  content\n".encode())
 
+    async def _packed_site(self, packed: BinaryIO) -> AsyncIterator[bytes]:
+        size = packed.seek(0, SEEK_END)
+        packed.seek(0)
+        yield self._archive.header("site.zip", size)
+        while block := await to_thread(packed.read, _CHUNK):
+            self._archive.seal.update(block)
+            yield block
+        yield self._archive.end("site.zip", size)[1]
+
 
 @asynccontextmanager
 async def _snapshot(store: Store) -> AsyncIterator[Store]:
@@ -221,10 +243,12 @@ class Import:
     def __init__(
         self,
         backpack: Backpack,
+        site: Site | None,
         blocks: AsyncIterator[bytes],
         counts: Counts,
     ) -> None:
         self._backpack = backpack
+        self._site = site
         self._counts = counts
         self._archive = Reader(blocks)
         self._parts: tuple[str, ...] = ()
@@ -262,6 +286,8 @@ class Import:
             self._check_order(entry)
             if single:
                 self._set(entry, single, await self._value(entry))
+            elif found["site"]:
+                await self._take_site(entry)
             elif found["file"]:
                 await self._take_file(entry, int(found["file"]), found["piece"])
             else:
@@ -425,6 +451,21 @@ class Import:
                 raise damaged(entry.name, "is damaged: it has another SHA-256 than was noted")
             with _told(f"{folder}/file.json"):
                 await stored.restore(metadata, arrival)
+
+    async def _take_site(self, entry: Entry) -> None:
+        """Deploy what is checked as every zip is; without a place for sites it is left out."""
+        if self._last.folder == "site":
+            raise damaged(entry.name, "is there twice")
+        self._last = Place("site", 1)
+        if self._site is not None:
+            with _told(entry.name):
+                await finish(self._site.deploy(self._rest(), "import"))
+        async for _ in self._rest():
+            pass
+
+    async def _rest(self) -> AsyncIterator[bytes]:
+        while not self._archive.ended and (piece := await self._archive.read()):
+            yield piece
 
     async def _following(self, name: str) -> Entry:
         entry = await self._archive.next()

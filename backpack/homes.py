@@ -85,6 +85,7 @@ class Folder:
         draft = f"{_DRAFTED}{name}-{secrets.token_hex(4)}"
         return Draft(
             await self.open(draft),
+            self.site(draft),
             partial(self._keep, draft, name),
             partial(asyncio.to_thread, shutil.rmtree, self._path / draft, ignore_errors=True),
         )
@@ -118,7 +119,7 @@ def _settle(old: Path, current: Path) -> None:
     if not current.is_dir():
         old.rename(current)
     elif (old / "site").is_dir() and not (current / "site").is_dir():
-        (old / "site").rename(current / "site")  # no backup has one
+        (old / "site").rename(current / "site")  # the backup had none
 
 
 class Memory:
@@ -163,7 +164,7 @@ class Memory:
         async def drop() -> None:
             return None
 
-        return Draft(parts, keep, drop)
+        return Draft(parts, None, keep, drop)
 
     def site(self, name: str) -> Site | None:
         return None
@@ -265,7 +266,7 @@ class Servers:
         except BaseException:
             await parts.close()
             raise
-        return Draft(parts, partial(self._keep, name), partial(self._empty, name))
+        return Draft(parts, None, partial(self._keep, name), partial(self._empty, name))
 
     @staticmethod
     async def _has_any(store: Store) -> bool:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from .archives import Archive, Limits
@@ -168,6 +169,11 @@ class Site:
             if number is None:
                 number = await in_thread(self._versions.before)
             return await self._switch(number)
+
+    async def packed(self) -> BinaryIO | None:
+        """The live version as a zip, to be closed; None where nothing was deployed."""
+        version = await self.live()
+        return await in_thread(self._versions.pack, version) if version.files else None
 
     async def versions(self) -> list[Version]:
         """All versions that are kept, the oldest first."""

@@ -100,6 +100,7 @@ class Reader:
         self._left = 0  # bytes of its content
         self.seal = Seal()
         self.sha256 = ""  # of the entry that was read last
+        self.ended = True  # the entry has been read
 
     async def next(self) -> Entry | None:
         """The next entry, None at the end; the one before must have been read."""
@@ -108,6 +109,7 @@ class Reader:
             return None
         self._entry = _parse(header)
         self._left = self._entry.size
+        self.ended = False
         return self._entry
 
     async def read(self) -> bytes:
@@ -119,6 +121,7 @@ class Reader:
             return piece
         self.sha256 = self.seal.end(self._entry.name, self._entry.size)
         await self._exactly(len(_padding(self._entry.size)))
+        self.ended = True
         return b""
 
     async def content(self, most: int) -> bytes:

@@ -150,6 +150,7 @@ class Draft:
     """
 
     parts: Parts
+    site: Site | None
     keep: Callable[[], Awaitable[None]]
     drop: Callable[[], Awaitable[None]]
 
@@ -479,10 +480,14 @@ class Tenants:
             raise Conflict(f"There is a backpack {name!r} already", code="backpack_exists")
 
     async def restore(
-        self, name: str, fill: Callable[[Backpack], Awaitable[None]], *, replace: bool = False
+        self,
+        name: str,
+        fill: Callable[[Backpack, Site | None], Awaitable[None]],
+        *,
+        replace: bool = False,
     ) -> None:
-        """Make a backpack that nobody sees before `fill` has filled it; where that fails, nothing
-        has changed.
+        """Make a backpack that nobody sees before `fill` has filled it, and its site where there
+        can be one; where that fails, nothing has changed.
 
         With `replace` it takes the place of one there is, and has its API key. Raises Invalid for a
         bad name, Conflict for a taken one.
@@ -496,8 +501,10 @@ class Tenants:
             key = old.config.api_key if old else self._first_keys.get(name)
             backpack = await self._opened(name, draft.parts, key)
             try:
-                await fill(backpack)
+                await fill(backpack, draft.site)
             finally:
+                if draft.site is not None:
+                    await draft.site.close()
                 await backpack.close()
             await self._put(name, draft, replace=replace)
         except BaseException:

@@ -15,12 +15,15 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -178,6 +181,18 @@ class Versions:
         packed_size = kept.stat().st_size - size if packs else 0
         return SiteFile(kept.name, size, packed_size or None), was_there
 
+    def pack(self, version: Version) -> BinaryIO:
+        """A version as a zip, in a file that is gone when it is closed."""
+        with ExitStack() as stack:
+            packed = stack.enter_context(tempfile.TemporaryFile())
+            with zipfile.ZipFile(packed, "w") as archive:
+                for path, file in version.files.items():
+                    with archive.open(path, "w") as entry:
+                        _copy(self._contents / file.content, file.size, entry)
+            packed.seek(0)
+            stack.pop_all()  # it is the caller's from now on
+            return packed
+
     def switch(self, number: int) -> None:
         """Serve a version from now on; raises NotFound."""
         if not (self._versions / f"{number}.json").exists():
@@ -238,6 +253,14 @@ def _append_packed(file: BinaryIO, size: int) -> None:
     file.write(deflate.flush())
     if file.tell() - size > size * _PAYS:
         file.truncate(size)
+
+
+def _copy(path: Path, size: int, to: IO[bytes]) -> None:
+    """Copy the first `size` bytes of a file."""
+    with path.open("rb") as file:
+        while block := file.read(min(size, BLOCK)):
+            to.write(block)
+            size -= len(block)
 
 
 def choose(entries: Sequence[Entry]) -> dict[str, Entry]:

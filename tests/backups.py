@@ -6,11 +6,10 @@ import hashlib
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from backpack import backup
-from backpack.backup import Counts
 from backpack.drivers.local import LocalDriver
 from backpack.steps import finish
 from backpack.testing import BackpackServer, TestBackpack
@@ -21,7 +20,7 @@ HASH = (
     "$argon2id$v=19$m=8,t=1,p=1$kOP4sxE/uNwLkDFpGVDVQA$Bcn2dyX0sMLcdGuuPHkKWcwZiLZI4GdB44lQk/ysmdU"
 )
 MANIFEST = {"format": "backpack", "version": 1, "backpack": "shop", "exportedAt": AT}
-PARTS = ["rules", "key", "indexes", "users", "collections", "files"]
+PARTS = ["rules", "key", "indexes", "users", "collections", "files", "site"]
 
 Entries = dict[str, bytes]
 
@@ -92,6 +91,14 @@ def packed(entries: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
 def unpacked(archive: bytes) -> Entries:
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
         entries = {}
@@ -108,9 +115,12 @@ async def blocks(archive: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
 
 
 def export(backpack: TestBackpack, *, with_key: bool = False) -> bytes:
+    tenants = backpack._server._tenants
+    assert tenants is not None
+
     async def collect() -> bytes:
-        made = backup.export(backpack._backpack, Counts(), with_key=with_key)
-        return b"".join([piece async for piece in made])
+        steps = LocalDriver(tenants).export_backup(backpack.name, with_key)
+        return b"".join([step async for step in steps if isinstance(step, bytes)])
 
     return backpack._server.call(collect())
 

@@ -7,7 +7,7 @@ import functools
 import itertools
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 
 from backpack import backup
 from backpack.backup import Counts
+from backpack.drivers.local import LocalDriver
 from backpack.errors import BackpackError, BadRequest, Conflict
 from backpack.homes import Folder, Memory, Servers
 from backpack.settings import Settings
+from backpack.sites import Site
+from backpack.steps import finish
 from backpack.tenants import Backpack, Tenants
 from backpack.testing import PASSWORD, BackpackServer, Seed, TestBackpack, TestUser
 from tests.backups import (
@@ -40,6 +43,7 @@ from tests.backups import (
     record,
     sealed,
     unpacked,
+    zipped,
 )
 from tests.replicas import SETTINGS
 
@@ -226,6 +230,49 @@ def test_restored_backpack_goes_on(places: Places) -> None:
     assert client.get(f"/uploads/{user.id}/empty.txt").status_code == 404
 
 
+PAGES = {"index.html": b"<h1>Shop</h1>", "js/app.js": b"go()", "logo.bin": bytes(300_000)}
+
+
+def deploy(backpack: TestBackpack, pages: Mapping[str, bytes]) -> None:
+    tenants = backpack._server._tenants
+    assert tenants is not None
+    steps = LocalDriver(tenants).deploy(backpack.name, "ada", blocks(zipped(pages)))
+    backpack._server.call(finish(steps))
+
+
+def pages(backpack: TestBackpack) -> dict[str, bytes]:
+    """What is served at the paths of `PAGES`."""
+    host = {"host": backpack.frontend.removeprefix("http://")}
+    with httpx.Client(base_url=f"http://127.0.0.1:{backpack._server.port}", headers=host) as client:
+        return {path: client.get(f"/{path}").content for path in PAGES}
+
+
+def test_site_goes_along(places: Places) -> None:
+    backpack = places.create("sqlite")
+    deploy(backpack, {"index.html": b"first"})
+    deploy(backpack, PAGES)
+
+    archive = export(backpack)
+    restored = places.restore("sqlite", archive)
+    elsewhere = places.restore("memory", archive)
+
+    assert pages(restored) == pages(backpack) == PAGES
+    assert without_names(export(elsewhere)).keys() == without_names(archive).keys() - {"site.zip"}
+
+
+def test_replace_keeps_a_site_that_no_other_comes_for(places: Places) -> None:
+    backpack = places.create("sqlite")
+    deploy(backpack, PAGES)
+
+    replaced = places.restore("sqlite", packed(sealed(good())), backpack.name, replace=True)
+    before = pages(replaced)
+    entries = {**good(), "site.zip": zipped({**PAGES, "index.html": b"other"})}
+    replaced = places.restore("sqlite", packed(sealed(entries)), backpack.name, replace=True)
+
+    assert before == PAGES
+    assert pages(replaced) == {**PAGES, "index.html": b"other"}
+
+
 def test_key_goes_along_when_asked_for(places: Places) -> None:
     backpack = places.create("sqlite")
 
@@ -348,7 +395,7 @@ USERS, CARS_1 = "users/000001.ndjson", "collections/cars/000001.ndjson"
 
 REFUSED: dict[str, tuple[Entries, str]] = {
     "newer": (with_manifest(version=2), "manifest.json: has version 2, this Backpack knows 1"),
-    "unknown part": (with_manifest(parts=["site"]), r"manifest.json: has parts .* \['site'\]"),
+    "unknown part": (with_manifest(parts=["mail"]), r"manifest.json: has parts .* \['mail'\]"),
     "other format": (with_manifest(format="x"), "manifest.json: this is no backup"),
     "no manifest": (
         changed(**{"manifest.json": None}),
@@ -431,6 +478,12 @@ REFUSED: dict[str, tuple[Entries, str]] = {
         changed(**{"files/000001/content": b"tnetnoc"}),
         "files/000001/content: is damaged: it has another SHA-256",
     ),
+    "site no zip": ({**good(), "site.zip": b"no zip"}, "site.zip: "),
+    "site without a page": (
+        {**good(), "site.zip": zipped({"a.txt": b"a"})},
+        "site.zip: There is no index.html",
+    ),
+    "site up": ({**good(), "site.zip": zipped({"../index.html": b"a"})}, "site.zip: "),
     "content left out": (
         changed(**{"files/000001/content": None}),
         "files/000001/sha256: files/000001/content must come here",
@@ -521,8 +574,8 @@ class FolderTenants:
         return Tenants(self._settings, Folder(self._folder, self._settings))
 
     def restore(self, archive: bytes, name: str = "shop") -> None:
-        async def fill(backpack: Backpack) -> None:
-            await backup.Import(backpack, blocks(archive), Counts()).run()
+        async def fill(backpack: Backpack, site: Site | None) -> None:
+            await backup.Import(backpack, site, blocks(archive), Counts()).run()
 
         async def restore() -> None:
             tenants = self.tenants()
@@ -568,7 +621,7 @@ async def changed_during_export(tenants: Tenants) -> tuple[bytes, list[bytes]]:
         await upload(backpack, user.id, name, b"old")
 
     counts = Counts()
-    pieces = backup.export(backpack, counts)
+    pieces = backup.export(backpack, None, counts)
     exported = [await anext(pieces)]
     await backpack.records.fill("cars", [{"n": -1}])
     await backpack.store.change("cars", json.loads(old[0])["_id"], lambda record: None)
@@ -594,7 +647,7 @@ def test_export_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     async def break_off() -> None:
         tenants = FolderTenants(tmp_path).tenants()
         backpack = await tenants.create("shop")
-        async with aclosing(backup.export(backpack, Counts())) as pieces:
+        async with aclosing(backup.export(backpack, None, Counts())) as pieces:
             await anext(pieces)
             assert [path.name[:10] for path in shop.glob(".*")] == [".snapshot-"]
         assert list(shop.glob(".*")) == []
@@ -680,8 +733,8 @@ def test_errors_of_the_source_end_an_import(folder_tenants: FolderTenants) -> No
         yield ENDS[:4_000]
         raise BackpackError("the line broke")
 
-    async def fill(backpack: Backpack) -> None:
-        await backup.Import(backpack, broken(), Counts()).run()
+    async def fill(backpack: Backpack, site: Site | None) -> None:
+        await backup.Import(backpack, site, broken(), Counts()).run()
 
     async def restore() -> None:
         tenants = folder_tenants.tenants()

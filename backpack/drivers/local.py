@@ -14,6 +14,7 @@ from typing import Any
 from .. import backup
 from ..backup import Counts
 from ..errors import BackpackError, Invalid
+from ..sites import Site
 from ..steps import Result, Steps
 from ..tenants import Backpack, Tenants
 from ..versions import Version
@@ -200,7 +201,10 @@ class LocalDriver:
         "collections", "documents", "files", "bytes"}`. Raises NotFound, NoSpace."""
         counts = Counts()
         told = time.monotonic()
-        pieces = backup.export(await self._open(name), counts, with_key=with_key)
+        backpack = await self._open(name)
+        tenant = self._tenants.get(name)
+        site = tenant.site if tenant else None
+        pieces = backup.export(backpack, site, counts, with_key=with_key)
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
@@ -217,8 +221,8 @@ class LocalDriver:
         place of one there is. Raises Invalid, Conflict, TooLarge, NoSpace."""
         counts = Counts()
 
-        async def fill(backpack: Backpack) -> None:
-            await backup.Import(backpack, content, counts).run()
+        async def fill(backpack: Backpack, site: Site | None) -> None:
+            await backup.Import(backpack, site, content, counts).run()
 
         work = asyncio.create_task(self._tenants.restore(name, fill, replace=replace))
         try:
