@@ -256,11 +256,13 @@ def _append_packed(file: BinaryIO, size: int) -> None:
 
 
 def _copy(path: Path, size: int, to: IO[bytes]) -> None:
-    """Copy the first `size` bytes of a file."""
+    """Copy the first `size` bytes of a file; raises Unavailable when it is shorter."""
     with path.open("rb") as file:
         while block := file.read(min(size, BLOCK)):
             to.write(block)
             size -= len(block)
+    if size:
+        raise Unavailable("The site cannot be read; deploy it again")
 
 
 def choose(entries: Sequence[Entry]) -> dict[str, Entry]:
