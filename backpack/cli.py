@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. What a command does is done elsewhere.
+"""The command line: how commands are written, and how one ends. What each does is in `commands`.
 
 Exit codes: 0; 2 with one line on standard error for what the user can put right; 1 with a traceback
 for what is a fault of Backpack.
@@ -7,22 +7,17 @@ for what is a fault of Backpack.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import getpass
-import json
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 from . import __version__
-from .errors import BackpackError, Invalid
+from . import commands as perform
+from .errors import BackpackError
 from .settings import is_domain
-from .steps import Say, Take, say_nothing, take_nothing
-from .terminal import bold, say, table
+from .terminal import say
 
 DATA = Path(".backpack")
 
@@ -38,240 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def dev(options: argparse.Namespace) -> None:
-    from . import dev
-
-    dev.run(
-        dev.Options(
-            host=options.host,
-            port=options.port,
-            domain=options.domain,
-            data=None if options.memory else options.data,
-            backpacks=dict(options.backpack),
-            sites=dict(options.site),
-            ready_file=options.ready_file,
-            demo=options.demo,
-        )
-    )
-
-
-def serve(options: argparse.Namespace) -> None:
-    from . import serve
-
-    serve.run()
-
-
-def create(options: argparse.Namespace) -> None:
-    made = _perform(options, "create", name=options.name, api_key=options.api_key)
-    _show(options, made, f"{bold(made['name'])} has been made; its API key is {made['api_key']}")
-
-
-def list_backpacks(options: argparse.Namespace) -> None:
-    found = _perform(options, "list")
-    head = ["NAME", "API KEY", "FRONTEND", "BACKEND"]
-    rows = [
-        [one["name"], one["api_key"], one.get("frontend", "-"), one.get("backend", "-")]
-        for one in found
-    ]
-    _show(options, found, *(table(head, rows) if rows else ["There are no backpacks"]))
-
-
-def delete(options: argparse.Namespace) -> None:
-    gone = _perform(options, "delete", name=options.name)
-    _show(options, gone, f"{bold(options.name)} has been deleted")
-
-
-def key(options: argparse.Namespace) -> None:
-    if options.now and not options.rotate:
-        raise Invalid("--now goes with --rotate")
-    if options.rotate:
-        found = _perform(options, "rotate_key", name=options.name, now=options.now)
-    else:
-        found = _perform(options, "key", name=options.name)
-    until = found["previous_until"]
-    also = [f"The key before works until {until}"] if options.rotate and until else []
-    _show(options, found, found["api_key"], *also)
-
-
-def rules(options: argparse.Namespace) -> None:
-    if options.file is None:
-        found = _perform(options, "rules", name=options.name)
-        say(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    raw = _read_json(options.file)
-    try:
-        found = _perform(options, "set_rules", name=options.name, rules=raw)
-    except Invalid as exc:
-        wrong = "; ".join(f"{entry} {why}" for entry, why in (exc.fields or {}).items())
-        raise Invalid(f"{options.file}: {wrong or exc.message}") from exc
-    _show(options, found, f"The rules of {bold(options.name)} are in force")
-
-
-def indexes(options: argparse.Namespace) -> None:
-    changes = [
-        ("pin_index", {"fields": options.pin}),
-        ("forbid_index", {"path": options.forbid}),
-        ("release_index", {"fields": options.release}),
-    ]
-    asked = [(command, given) for command, given in changes if None not in given.values()]
-    command, given = asked[0] if asked else ("indexes", {})
-    if given and options.collection is None:
-        raise Invalid("Name the collection too: backpack indexes NAME COLLECTION")
-    found = _perform(options, command, name=options.name, collection=options.collection, **given)
-    head = ["COLLECTION", "FIELDS", "STATE", "OF", "USES"]
-    rows = [_index_row(one) for one in found]
-    _show(options, found, *(table(head, rows) if rows else ["There are no indexes"]))
-
-
-def deploy(options: argparse.Namespace) -> None:
-    from .packing import open_site
-    from .settings import from_environment
-    from .sites import limits
-
-    with open_site(options.source, limits(from_environment())) as content:
-        made = _perform(options, "deploy", name=options.backpack, who=_who(), content=content)
-    where = f": {made['url']}" if "url" in made else "; backpack dev serves it"
-    _show(options, made, f"{bold(made['name'])} has a new site{where}")
-
-
-def sites(options: argparse.Namespace) -> None:
-    found = _perform(options, "sites", name=options.name)
-    head = ["VERSION", "", "DEPLOYED", "SIZE", "FILES", "BY"]
-    rows = [
-        [
-            str(one["version"]),
-            "live" if one["live"] else "",
-            one["at"],
-            f"{one['size']:,}",
-            f"{one['files']:,}",
-            one["who"],
-        ]
-        for one in found
-    ]
-    _show(options, found, *(table(head, rows) if rows else ["Nothing has been deployed"]))
-
-
-def rollback(options: argparse.Namespace) -> None:
-    made = _perform(options, "rollback", name=options.name, version=options.version)
-    where = f": {made['url']}" if "url" in made else ""
-    _show(options, made, f"Version {made['version']} of {bold(made['name'])} is live{where}")
-
-
-def _who() -> str:
-    """Who runs the command, as far as this machine knows."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in containers
-        return f"user {os.getuid()}"
-
-
-def _index_row(one: dict[str, Any]) -> list[str]:
-    of = "elements" if one["elements"] else "values"
-    if one["state"] == "forbidden":
-        of = "-"
-    return [one["collection"], one["fields"], one["state"], of, str(one["uses"])]
-
-
-def export(options: argparse.Namespace) -> None:
-    from . import tarball
-
-    file = options.file or Path(f"{options.name}.tar")
-    asked = {"name": options.name, "with_key": options.with_key}
-    if str(file) == "-":
-        take = tarball.writing_to(sys.stdout.buffer, "standard output")
-        _perform(options, "export_backup", take=take, told=_say_aside, **asked)
-        sys.stdout.buffer.flush()
-        return
-    with tarball.writing(file) as take:
-        found = _perform(options, "export_backup", take=take, **asked)
-    _show(options, {**found, "file": str(file)}, f"{bold(options.name)} is in {file}")
-
-
-def _say_aside(line: str) -> None:
-    say(line, to=sys.stderr)
-
-
-def import_backup(options: argparse.Namespace) -> None:
-    if options.served and options.replace:
-        raise Invalid("--replace does not go with --served: a served backpack must be empty")
-    with _content_of(options.file) as content:
-        # A served backpack is there as soon as it has a name.
-        replace = options.replace or options.served
-        found = _perform(
-            options, "import_backup", content=content, name=options.name, replace=replace
-        )
-    made = f"{bold(options.name)} has been imported; its API key is {found['api_key']}"
-    _show(options, found, made)
-
-
-@contextlib.contextmanager
-def _content_of(file: Path) -> Iterator[BinaryIO]:
-    """A file to read, `-` for standard input; what comes by a pipe is put aside as a whole, since
-    its size must be known. Raises Invalid."""
-    with contextlib.ExitStack() as stack:
-        try:
-            content: BinaryIO = sys.stdin.buffer
-            if str(file) != "-":
-                content = stack.enter_context(file.open("rb"))
-            if not content.seekable():
-                whole = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(content, whole)
-                whole.seek(0)
-                content = whole
-        except OSError as exc:
-            raise Invalid(f"Cannot read {file}: {exc.strerror}") from exc
-        yield content
-
-
-def _perform(
-    options: argparse.Namespace,
-    command: str,
-    *,
-    content: BinaryIO | None = None,
-    take: Take = take_nothing,
-    told: Say = say,
-    **arguments: Any,
-) -> Any:
-    """The result of a command; what it says before goes to `told`, unless JSON is asked for."""
-    if options.json:
-        told = say_nothing
-    if options.served:
-        from . import serve
-
-        return serve.perform(command, arguments, content, told, take)
-    from . import control, folder
-
-    if command in ("create", "import_backup"):
-        folder.prepare(options.data)
-    elif not folder.exists(options.data):
-        raise Invalid(
-            f"There is no data folder {options.data}: backpack dev makes one, "
-            "or name another with --data (a sandbox in memory takes no commands)"
-        )
-    return control.perform(options.data, command, arguments, content, told, take)
-
-
-def _show(options: argparse.Namespace, result: Any, *lines: str) -> None:
-    if options.json:
-        say(json.dumps(result, indent=2, ensure_ascii=False))
-    else:
-        say(*lines)
-
-
-def _read_json(file: Path) -> Any:
-    """The JSON in `file`, `-` for standard input; raises Invalid that says where it is wrong."""
-    try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return json.loads(content)
-    except OSError as exc:
-        raise Invalid(f"Cannot read {file}: {exc.strerror}") from exc
-    except json.JSONDecodeError as exc:
-        where = f"line {exc.lineno}, column {exc.colno}"
-        raise Invalid(f"{file} is no JSON: {exc.msg} at {where}") from exc
-    except UnicodeDecodeError as exc:
-        raise Invalid(f"{file} is no JSON: it is not UTF-8 at byte {exc.start}") from exc
 
 
 class _Parser(argparse.ArgumentParser):
@@ -292,19 +53,23 @@ def _parser() -> argparse.ArgumentParser:
     _add_command(
         commands,
         "serve",
-        serve,
+        perform.serve,
         "Serve one backpack on MongoDB and Redis; BACKPACK_* variables say which.",
         "BACKPACK_NAME=shop BACKPACK_MONGO_URL=mongodb://mongo/ BACKPACK_REDIS_URL=redis://redis/ "
         "backpack serve",
     )
     _add_create(commands)
     _add_folder_command(
-        commands, "list", list_backpacks, "Show the backpacks there are.", "backpack list --json"
+        commands,
+        "list",
+        perform.list_backpacks,
+        "Show the backpacks there are.",
+        "backpack list --json",
     )
     _add_named_command(
         commands,
         "delete",
-        delete,
+        perform.delete,
         "Delete a backpack with everything in it.",
         "backpack delete shop",
     )
@@ -315,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_named_command(
         commands,
         "sites",
-        sites,
+        perform.sites,
         "Show the versions of a site that are kept.",
         "backpack sites shop",
     )
@@ -329,7 +94,7 @@ def _add_dev(commands: Any) -> None:
     command = _add_command(
         commands,
         "dev",
-        dev,
+        perform.dev,
         "Run the sandbox: every backpack of the data folder, in one process.",
         "backpack dev --backpack shop --site shop=./dist",
     )
@@ -371,14 +136,14 @@ def _add_dev(commands: Any) -> None:
 
 def _add_create(commands: Any) -> None:
     command = _add_named_command(
-        commands, "create", create, "Make a backpack.", "backpack create shop"
+        commands, "create", perform.create, "Make a backpack.", "backpack create shop"
     )
     command.add_argument("--api-key", metavar="KEY", help="its API key, otherwise a random one")
 
 
 def _add_key(commands: Any) -> None:
     command = _add_named_command(
-        commands, "key", key, "Show or change an API key.", "backpack key shop --rotate"
+        commands, "key", perform.key, "Show or change an API key.", "backpack key shop --rotate"
     )
     _add_served(command)
     command.add_argument(
@@ -389,7 +154,11 @@ def _add_key(commands: Any) -> None:
 
 def _add_rules(commands: Any) -> None:
     command = _add_named_command(
-        commands, "rules", rules, "Show or replace access rules.", "backpack rules shop rules.json"
+        commands,
+        "rules",
+        perform.rules,
+        "Show or replace access rules.",
+        "backpack rules shop rules.json",
     )
     _add_served(command)
     command.add_argument(
@@ -409,7 +178,7 @@ def _add_indexes(commands: Any) -> None:
     command = _add_named_command(
         commands,
         "indexes",
-        indexes,
+        perform.indexes,
         "Show the indexes that have made themselves, or have a say in them.",
         "backpack indexes shop cars --pin brand,-price",
     )
@@ -430,7 +199,7 @@ def _add_deploy(commands: Any) -> None:
     command = _add_folder_command(
         commands,
         "deploy",
-        deploy,
+        perform.deploy,
         "Make a folder or a zip the site of a backpack.",
         "backpack deploy ./dist --backpack shop",
     )
@@ -444,7 +213,7 @@ def _add_rollback(commands: Any) -> None:
     command = _add_named_command(
         commands,
         "rollback",
-        rollback,
+        perform.rollback,
         "Serve an earlier version of a site again.",
         "backpack rollback shop 3",
     )
@@ -461,7 +230,7 @@ def _add_export(commands: Any) -> None:
     command = _add_named_command(
         commands,
         "export",
-        export,
+        perform.export,
         "Put everything of a backpack into one file.",
         "backpack export shop shop.tar",
     )
@@ -476,7 +245,7 @@ def _add_import(commands: Any) -> None:
     command = _add_folder_command(
         commands,
         "import",
-        import_backup,
+        perform.import_backup,
         "Make a backpack of a file that export has written.",
         "backpack import shop.tar shop",
     )
