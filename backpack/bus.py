@@ -48,6 +48,10 @@ class Bus(Protocol):
     def position(self) -> str:
         """The `seq` of the message that was delivered here last."""
 
+    def has_delivered(self, seq: str) -> bool:
+        """Whether a message that was replayed has come to the listeners here, or was sent before
+        `open` and never will."""
+
     def check(self) -> None:
         """Raise Unavailable when it is known that `send` would: before work that it ends."""
 
@@ -114,6 +118,9 @@ class LocalBus:
     @property
     def position(self) -> str:
         return f"{self._run}-{self._count}"
+
+    def has_delivered(self, seq: str) -> bool:
+        return True
 
     def check(self) -> None:
         """It is always there."""
@@ -205,6 +212,9 @@ class RedisBus:
     @property
     def position(self) -> str:
         return self._position
+
+    def has_delivered(self, seq: str) -> bool:
+        return _order(seq) <= _order(self._position)
 
     def check(self) -> None:
         if self._broken:

@@ -66,7 +66,6 @@ class Hub:
         self._emptied: asyncio.Future[None] | None = None
         self._heartbeat = Heartbeat(self.roster.peers, sessions, ping_interval, self.end_session)
         self._newest: OrderedDict[str, int] = OrderedDict()
-        self._seen: deque[str] = deque(maxlen=_REMEMBERED)  # the latest events' seq
         self._late: deque[str] = deque(maxlen=_REMEMBERED)
         self._waiting: dict[str, list[Callable[[], None]]] = {}  # for the event of that seq
         self._watchers: dict[Place, set[Peer]] = {}
@@ -231,7 +230,6 @@ class Hub:
     # What is delivered
 
     def _event_sent(self, seq: str, message: Mapping[str, Any]) -> None:
-        self._seen.append(seq)
         # With nobody here, all that counts is which state of a record came last.
         if self.roster.peers or "revision" in message:
             event = Event.from_message(message)
@@ -247,7 +245,7 @@ class Hub:
 
     def after(self, seq: str | None, call: Callable[[], None]) -> None:
         """Call when the event of that `seq`, at once with None, has been delivered here."""
-        if seq is None or seq in self._seen:
+        if seq is None or self._bus.has_delivered(seq):
             self._fanout.then(call)
         else:
             self._waiting.setdefault(seq, []).append(call)

@@ -208,3 +208,21 @@ def test_stopped_process_is_gone_from_presence(
     app.hang_up()
     for client in app.backpack._clients:
         client.close()
+
+
+def test_resumes_on_a_process_that_came_later(
+    pair: Pair, home: Callable[[Settings], Servers]
+) -> None:
+    first = pair.socket("ada", resume="")
+    seq = first.greeting["seq"]
+    pair.here.ask("POST /cars", {"n": 1}, actor="bob")
+    later = BackpackServer(home, SETTINGS).start()
+    app = App(later.create(pair.here.backpack.name), later.port)
+    again = Pair(pair.here, app).socket("ada", there=True, resume=seq)
+
+    pair.here.ask("POST /cars", {"n": 2}, actor="bob")
+    told = [again.receive() for _ in range(2)]
+    app.hang_up()
+    later.stop()
+
+    assert [frame["response"]["n"] for frame in told] == [1, 2]
