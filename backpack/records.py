@@ -188,11 +188,10 @@ class Records:
         Invalid, TooLarge."""
         new = documents.check(data)
         held = self.rules.of(collection)
-        at = documents.now()
 
         def edit(old: Document) -> Document:
             rules.check_owner(held, new, old.get(OWNER_FIELD))
-            replaced = documents.replace(old, new, at)
+            replaced = documents.replace(old, new, documents.now())
             if held.owned and OWNER_FIELD in old:
                 replaced[OWNER_FIELD] = old[OWNER_FIELD]
             return replaced
@@ -210,10 +209,9 @@ class Records:
         """Merge `patch` into a record and answer it encoded; raises as `replace` does."""
         checked = documents.check_merge(patch)
         held = self.rules.of(collection)
-        at = documents.now()
 
         def edit(old: Document) -> Document:
-            merged = documents.merge(old, checked, at)
+            merged = documents.merge(old, checked, documents.now())
             if held.owned and merged.get(OWNER_FIELD) != old.get(OWNER_FIELD):
                 raise Invalid(
                     "invalid entry",

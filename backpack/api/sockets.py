@@ -18,7 +18,7 @@ from ..channels import Caller
 from ..documents import decode
 from ..errors import BackpackError, BadRequest, Forbidden, Invalid, NotFound, frame
 from ..events import Asker, Channel
-from ..fanout import Peer, stamp
+from ..fanout import Peer
 from ..queries import Query, parse_filter
 from ..realtime import SESSION_ENDED
 from ..tenants import Backpack
@@ -29,12 +29,21 @@ _GREETING = b'{"action":"connection","response":"Websocket connection establishe
 _MAX_REQUEST_ID = 200  # characters
 
 
-def greet(backpack: Backpack, peer: Peer) -> str:
-    """Say the first words to a new client; the `seq` that stands in them, or might."""
+def greet(backpack: Backpack, peer: Peer, resume: str | None) -> str:
+    """Say the first words to a new client; the `seq` of this moment.
+
+    Who has missed something reads the `seq` that it came with: it may be gone again before it is
+    told the rest.
+    """
     position = backpack.bus.position
-    greeting = stamp(_GREETING, position) if peer.resumes else _GREETING
+    greeting = _GREETING if resume is None else _with_seq(_GREETING, resume or position)
     peer.line.send(frames.text(greeting))
     return position
+
+
+def _with_seq(text: bytes, seq: str) -> bytes:
+    # What a client sends may be anything.
+    return b'%b,"seq":%b}' % (text[:-1], orjson.dumps(seq))
 
 
 @dataclass(frozen=True, slots=True)

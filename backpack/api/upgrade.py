@@ -134,7 +134,7 @@ def _connect(
     hub.come(connection)
     if connection.is_open:
         hub.add(peer)
-        position = greet(backpack, peer)
+        position = greet(backpack, peer, resume)
         if resume:
             peer.held = []
             connection.do(partial(backpack.resume.catch_up, peer, resume, position))

@@ -122,8 +122,11 @@ def test_unknown_seq_means_reload(app: App, seq: str) -> None:
     write(app, 1)
 
     (told,) = app.heard(socket)
-    assert told[0] == {"action": "reload", "seq": socket.greeting["seq"]}
+    assert told[0].keys() == {"action", "seq"}
+    assert told[0]["action"] == "reload"
     assert numbers(told) == [1]
+    again = app.socket(resume=told[0]["seq"])
+    assert numbers(app.heard(again)[0]) == [1]
 
 
 def test_replay_is_by_todays_rules(app: App) -> None:
@@ -215,3 +218,21 @@ def test_nothing_is_lost_or_doubled_under_load(app: App) -> None:
 
     assert got == list(range(120))
     assert numbers(app.heard(client)[0]) == []
+
+
+def test_break_before_the_replay_loses_nothing(app: App) -> None:
+    seq = app.socket(resume="").greeting["seq"]
+    write(app, 1)
+
+    greeting = app.socket(resume=seq).greeting
+    again = app.socket(resume=greeting["seq"])
+
+    assert numbers(app.heard(again)[0]) == [1]
+
+
+@pytest.mark.parametrize("sent", ["0", "%22", "%ff", "%E2%98%83"])
+def test_greeting_repeats_any_seq(app: App, sent: str) -> None:
+    socket = app.socket(resume=sent)
+
+    assert socket.greeting.keys() == {"action", "response", "seq"}
+    assert socket.receive()["action"] == "reload"
