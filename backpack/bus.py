@@ -35,7 +35,7 @@ class Bus(Protocol):
     """One backpack's messages, in one order for every process that has opened the bus.
 
     A message is a JSON object sent on a topic (any text but the empty one). Each has a sequence
-    `seq`: an opaque string, to be handed back to `replay` and compared for equality only.
+    `seq`: an opaque string, to be handed back to `replay` and compared by `is_later` only.
     """
 
     async def open(self) -> None:
@@ -48,9 +48,14 @@ class Bus(Protocol):
     def position(self) -> str:
         """The `seq` of the message that was delivered here last."""
 
-    def has_delivered(self, seq: str) -> bool:
-        """Whether a message that was replayed has come to the listeners here, or was sent before
-        `open` and never will."""
+    def is_later(self, seq: str, other: str) -> bool:
+        """Whether the message of `seq` was sent after that of `other`; both are held, or were."""
+
+    async def reach(self, seq: str) -> None:
+        """Return when all messages up to that one have been delivered here.
+
+        Raises Unavailable when that takes too long.
+        """
 
     def check(self) -> None:
         """Raise Unavailable when it is known that `send` would: before work that it ends."""
@@ -119,8 +124,11 @@ class LocalBus:
     def position(self) -> str:
         return f"{self._run}-{self._count}"
 
-    def has_delivered(self, seq: str) -> bool:
-        return True
+    def is_later(self, seq: str, other: str) -> bool:
+        return int(seq.partition("-")[2]) > int(other.partition("-")[2])
+
+    async def reach(self, seq: str) -> None:
+        """Nothing is ever under way."""
 
     def check(self) -> None:
         """It is always there."""
@@ -193,6 +201,7 @@ class RedisBus:
         self._usual = 0.0  # bytes of a message, as of late
         self._timeout = timeout  # seconds
         self._position = "0-0"
+        self._moved = asyncio.Event()  # wakes who waits for the position to change
         self._broken = False
         self._listeners = _Listeners()
         self._reader: asyncio.Task[None] | None = None
@@ -213,8 +222,16 @@ class RedisBus:
     def position(self) -> str:
         return self._position
 
-    def has_delivered(self, seq: str) -> bool:
-        return _order(seq) <= _order(self._position)
+    def is_later(self, seq: str, other: str) -> bool:
+        return _order(seq) > _order(other)
+
+    async def reach(self, seq: str) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                while self.is_later(seq, self._position):
+                    await self._moved.wait()
+        except TimeoutError as exc:
+            raise Unavailable from exc
 
     def check(self) -> None:
         if self._broken:
@@ -294,6 +311,8 @@ class RedisBus:
             if message := _message(entry_id, fields):
                 seq, topic, content = message
                 self._listeners.deliver(topic, seq, content)
+        self._moved.set()
+        self._moved.clear()
 
     async def _resume(self) -> None:
         """Find the place to go on from; those who rely on the messages learn when some are gone."""

@@ -6,7 +6,7 @@ Who is in which is kept by `memberships`; who hears of it, `realtime` knows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,15 +65,15 @@ class Channels:
 
     async def join_all(self, info: str, caller: Caller) -> list[Document]:
         """Subscribe to every channel the user is in; their entries."""
-        record = await self._memberships.record(info, caller.user)
-        held = channels_in(record)
-        there, readable = await self._look_up(held, caller.user)
-        gone = [channel for channel in held if channel not in there]
-        if gone:
-            await self._memberships.forget(info, caller.user, gone)
-        for channel in readable:
-            self._hub.subscribe(caller.peer, channel)
-        return [entry(channel) for channel in held if channel in readable]
+        with self._hub.noting_drops() as dropped:
+            record = await self._memberships.record(info, caller.user)
+            held = channels_in(record)
+            there, readable = await self._look_up(held, caller.user)
+            gone = [channel for channel in held if channel not in there]
+            if gone:
+                await self._memberships.forget(info, caller.user, gone)
+        joined = self._subscribe(caller.peer, readable, dropped)
+        return [entry(channel) for channel in held if channel in joined]
 
     async def create(self, info: str, kind: str, name: str, caller: Caller) -> None:
         """Make a channel, and be in it."""
@@ -111,11 +111,6 @@ class Channels:
         """Be in a channel that is there."""
         await self._find(channel, caller.user)
         _, record = await self._enter(info, channel, caller)
-        if await self._store.get(channel.kind, channel.id) is None:
-            # It was deleted, and everybody's entries with it, before this one was made.
-            await self._memberships.forget(info, caller.user, [channel])
-            self._hub.unsubscribe(caller.peer, channel)
-            raise _no_channel()
         await self._tell_subscribers("joinChannel", channel, caller, record)
 
     async def leave(self, info: str, channel: Channel, caller: Caller) -> None:
@@ -166,7 +161,13 @@ class Channels:
     async def is_member(self, channel: Channel, peer: Peer) -> bool:
         if peer.channels and channel in peer.channels:
             return True
-        return channel in await self._memberships.of(peer.user)
+        return channel in await self.readable_of(peer.user)
+
+    async def subscribe_all(self, peer: Peer) -> frozenset[Channel]:
+        """Subscribe to the channels that the user is in and may read, and say which they are."""
+        with self._hub.noting_drops() as dropped:
+            readable = await self.readable_of(peer.user)
+        return self._subscribe(peer, readable, dropped)
 
     async def readable_of(self, user: str) -> frozenset[Channel]:
         """The channels a user is in that are there and may be read."""
@@ -207,14 +208,32 @@ class Channels:
         return there, readable
 
     async def _enter(self, info: str, channel: Channel, caller: Caller) -> tuple[Document, bytes]:
-        was_subscribed = bool(caller.peer.channels) and channel in (caller.peer.channels or ())
-        self._hub.subscribe(caller.peer, channel)
-        try:
-            return await self._memberships.edit(info, caller.user, partial(enter, channel=channel))
-        except BackpackError:
-            if not was_subscribed:
-                self._hub.unsubscribe(caller.peer, channel)
-            raise
+        with self._hub.noting_drops() as dropped:
+            entered = await self._memberships.edit(
+                info, caller.user, partial(enter, channel=channel)
+            )
+            if await self._store.get(channel.kind, channel.id) is None:
+                # It was deleted, and everybody's entries with it, before this one was made.
+                await self._memberships.forget(info, caller.user, [channel])
+                raise _no_channel()
+        self._subscribe(caller.peer, [channel], dropped)
+        return entered
+
+    def _subscribe(
+        self,
+        peer: Peer,
+        channels: Iterable[Channel],
+        dropped: Container[tuple[Channel, str | None]],
+    ) -> frozenset[Channel]:
+        """Subscribe to those channels that are not `dropped` since they were looked up."""
+        kept = [
+            channel
+            for channel in channels
+            if (channel, None) not in dropped and (channel, peer.user) not in dropped
+        ]
+        for channel in kept:
+            self._hub.subscribe(peer, channel)
+        return frozenset(kept)
 
     async def _tell_subscribers(
         self, action: str, channel: Channel, caller: Caller, record: bytes, **ends: Any

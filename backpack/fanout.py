@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from . import frames
-from .events import Channel
+from .events import Asker, Channel
 from .sessions import Session
 
 _SLICE = 0.005  # seconds of writing before other tasks get a turn
@@ -62,10 +62,21 @@ class Line(Protocol):
 class Peer:
     """One connected client: who it is, what it subscribed to, and how to reach it.
 
-    `resumes`: its frames carry `seq`.
+    `resumes`: its frames carry `seq`. `answered`: the last request that an event has answered.
+    `failed`: those that were answered with an error although their event may come yet.
     """
 
-    __slots__ = ("channels", "held", "id", "line", "resumes", "session", "watches")
+    __slots__ = (
+        "answered",
+        "channels",
+        "failed",
+        "held",
+        "id",
+        "line",
+        "resumes",
+        "session",
+        "watches",
+    )
 
     def __init__(self, id: int, session: Session, *, resumes: bool = False) -> None:
         self.id = id
@@ -74,6 +85,8 @@ class Peer:
         self.line: Line
         self.channels: set[Channel] | None = None
         self.watches: set[Channel | None] | None = None
+        self.answered: Asker | None = None
+        self.failed: set[Asker] | None = None
         self.held: list[Batch] | None = None
 
     @property
@@ -87,11 +100,11 @@ class Peer:
         else:
             self.line.push(batch.for_peer(self))
 
-    def release(self, seen: frozenset[str]) -> None:
-        """Deliver what was kept, but for the messages whose `seq` is in `seen`."""
+    def release(self, is_news: Callable[[str], bool]) -> None:
+        """Deliver what was kept, but for messages whose `seq` is no news."""
         held, self.held = self.held or [], None
         for batch in held:
-            fresh = [message for message in batch.messages if message.seq not in seen]
+            fresh = [one for one in batch.messages if not one.seq or is_news(one.seq)]
             if fresh:
                 self.line.push(Batch(fresh).for_peer(self))
 

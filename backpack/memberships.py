@@ -95,7 +95,7 @@ class Memberships:
     async def forget(self, info: str, user: str, gone: Iterable[Channel]) -> None:
         """Take channels that are gone from a user."""
         for channel in gone:
-            await self.edit(info, user, partial(leave, channel=channel))
+            await self.edit(info, user, partial(lose, channel=channel))
 
     async def of(self, user: str | None) -> frozenset[Channel]:
         """All channels that a user is in, whichever collections say so."""
@@ -205,13 +205,20 @@ def leave(
     return rest, next((one for one in rest if one.kind == channel.kind), None)
 
 
+def lose(
+    held: list[Channel], current: Channel | None, channel: Channel
+) -> tuple[list[Channel], Channel | None]:
+    """The same after a channel has gone, which another one only stays the current one through."""
+    rest, following = leave(held, current, channel)
+    return rest, following if current == channel else current
+
+
 def without(record: Document, channel: Channel) -> Document:
-    """A record after a channel has gone, which another one only stays the current one through."""
-    held, current = channels_in(record), current_in(record)
+    """A record after a channel has gone."""
+    held = channels_in(record)
     if channel not in held:
         return record
-    rest, following = leave(held, current, channel)
-    return _with(record, rest, following if current == channel else current)
+    return _with(record, *lose(held, current_in(record), channel))
 
 
 def channels_in(record: Document) -> list[Channel]:

@@ -10,8 +10,8 @@ import asyncio
 import itertools
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any
 
@@ -67,8 +67,8 @@ class Hub:
         self._heartbeat = Heartbeat(self.roster.peers, sessions, ping_interval, self.end_session)
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._late: deque[str] = deque(maxlen=_REMEMBERED)
-        self._waiting: dict[str, list[Callable[[], None]]] = {}  # for the event of that seq
         self._watchers: dict[Place, set[Peer]] = {}
+        self._noting: dict[int, set[tuple[Channel, str | None]]] = {}
         self._left: dict[str, None] = {}  # users with a connection that ended, in this order
         self._telling: asyncio.Task[None] | None = None
         self._deaf = (
@@ -213,10 +213,30 @@ class Hub:
         """Deliver events in this order; raises Unavailable."""
         wide = [event.message() for event in announced if not event.is_for_asker]
         if wide:
-            await self._bus.send_all(TOPIC, wide)
+            await self._send_wide(wide, announced)
         for event in announced:
             if event.is_for_asker:
                 self._answer(event)
+
+    async def _send_wide(
+        self, messages: Sequence[Mapping[str, Any]], announced: Sequence[Event]
+    ) -> None:
+        """Send by the bus. What it fails to send may have been stored all the same, and come
+        before the failure is known, or after it: either way there is one answer."""
+        askers = [(event.asker, self._asker(event)) for event in announced]
+        for _, peer in askers:
+            if peer is not None:
+                peer.answered = None
+        try:
+            await self._bus.send_all(TOPIC, messages)
+        except Unavailable:
+            for asker, peer in askers:
+                if peer is None or asker is None:
+                    continue
+                if peer.answered == asker:
+                    return
+                peer.failed = {*(peer.failed or ()), asker}
+            raise
 
     async def _reach(self, data: Mapping[str, Any]) -> events.Reach:
         reached = events.reach(data)
@@ -240,15 +260,10 @@ class Hub:
                 self._deliver(event, seq)
             if event.dropped is not None:
                 self._drop(event.dropped, event.dropped_user)
-        for call in self._waiting.pop(seq, ()):
-            self._fanout.then(call)
 
-    def after(self, seq: str | None, call: Callable[[], None]) -> None:
-        """Call when the event of that `seq`, at once with None, has been delivered here."""
-        if seq is None or self._bus.has_delivered(seq):
-            self._fanout.then(call)
-        else:
-            self._waiting.setdefault(seq, []).append(call)
+    def then(self, call: Callable[[], None]) -> None:
+        """Call when all events that have come here so far have been delivered."""
+        self._fanout.then(call)
 
     def was_late(self, seq: str) -> bool:
         """Whether an event was not delivered, since a later state of its record had been."""
@@ -273,6 +288,7 @@ class Hub:
         text = event.text.encode()
         asker = self._asker(event)
         if asker is not None and self.is_for(event, asker.user, asker.channels or ()):
+            asker.answered = event.asker
             self._fanout.add(receivers, Message(text, seq, asker, _answer_of(event)))
         else:
             self._fanout.add(receivers, Message(text, seq))
@@ -282,6 +298,7 @@ class Hub:
         """Answer an asker that is no receiver."""
         asker = self._asker(event)
         if asker is not None:
+            asker.answered = event.asker
             message = Message(b"", "", asker, _answer_of(event), with_seq=False)
             self._fanout.add((asker,), message)
 
@@ -292,7 +309,8 @@ class Hub:
             return None
         if asker.request is None and event.answer is None:
             return None
-        return self.roster.peers.get(asker.connection)
+        peer = self.roster.peers.get(asker.connection)
+        return None if peer is None or asker in (peer.failed or ()) else peer
 
     def _receivers(self, event: Event) -> Sequence[Peer]:
         """The peers that an event is for, by the rules of this moment."""
@@ -327,10 +345,26 @@ class Hub:
             return False
         return user not in event.without
 
+    @contextmanager
+    def noting_drops(self) -> Iterator[set[tuple[Channel, str | None]]]:
+        """Which subscriptions end, of whom, while something is looked up: it may be known before,
+        and the new subscription come after."""
+        noted: set[tuple[Channel, str | None]] = set()
+        self._noting[id(noted)] = noted
+        try:
+            yield noted
+        finally:
+            del self._noting[id(noted)]
+
     def _drop(self, channel: Channel, user: str | None) -> None:
+        for noted in self._noting.values():
+            noted.add((channel, user))
         for peer in self.roster.of_channel(channel):
             if user is None or peer.user == user:
                 self.unsubscribe(peer, channel)
+        for peer in tuple(self._watchers.get(channel, ())):
+            if user is None or peer.user == user:
+                self._unwatch(peer, channel)
 
     def _sessions_ended(self, _seq: str, message: Mapping[str, Any]) -> None:
         for digest in message["ended"]:
@@ -341,12 +375,14 @@ class Hub:
 
     def _lose(self) -> None:
         """Events are missing: who can be told so, is."""
-        for calls in self._waiting.values():
-            for call in calls:
-                self._fanout.then(call)
-        self._waiting.clear()
-        reload = Message(RELOAD.encode(), self._bus.position)
-        self._fanout.add([peer for peer in self.roster.all() if peer.resumes], reload)
+        told = []
+        for peer in self.roster.all():
+            if peer.held is not None:
+                # What it is being told may end before the gap, and what it is kept behind it.
+                peer.line.close(RESTART, "Try again")
+            elif peer.resumes:
+                told.append(peer)
+        self._fanout.add(told, Message(RELOAD.encode(), self._bus.position))
 
     def end_session(self, digest: str) -> None:
         """Close the connections of a session that is over."""

@@ -38,22 +38,24 @@ class Resume:
         """
         try:
             async with self._turns:
-                channels = await self._channels.readable_of(peer.user)
-                for channel in channels:
-                    self._hub.subscribe(peer, channel)
+                channels = await self._channels.subscribe_all(peer)
                 missed = await self._bus.replay(after)
+                # This process may be behind the one that the client comes from: what the client
+                # has had comes here once more, and what is late is not known to be yet.
+                last = missed[-1][0] if missed else after
+                if missed is not None:
+                    await self._bus.reach(last)
         except BackpackError:
             peer.line.close(RESTART, "Try again")
             return
-        replayed = [one for one in missed or () if one[1] == TOPIC]
-        found = None if missed is None else self._visible(replayed, peer, channels)
+        found = None if missed is None else self._visible(missed, peer, channels)
         if found is None:
             peer.line.send(frames.text(stamp(RELOAD.encode(), position)))
-        elif found:
+            self._hub.then(lambda: peer.release(lambda seq: True))
+            return
+        if found:
             peer.line.send(Batch(found).for_peer(peer))
-        seen = frozenset(seq for seq, _, _ in replayed)
-        last = replayed[-1][0] if replayed else None
-        self._hub.after(last, lambda: peer.release(seen))
+        self._hub.then(lambda: peer.release(lambda seq: self._bus.is_later(seq, last)))
 
     def _visible(
         self,
@@ -65,7 +67,9 @@ class Resume:
         found: list[Message] = []
         newest: dict[str, int] = {}
         size = 0
-        for seq, _, content in missed:
+        for seq, topic, content in missed:
+            if topic != TOPIC:
+                continue
             event = Event.from_message(content)
             if self._hub.was_late(seq) or _is_late(event, newest):
                 continue

@@ -251,7 +251,7 @@ class Backpack:
         return self.store
 
     async def _channels_of(self, user: str | None) -> Container[Channel]:
-        return await self.memberships.of(user)
+        return await self.channels.readable_of(user) if user else ()
 
     async def _channel_exists(self, channel: Channel) -> bool | None:
         return await self.channels.exists(channel)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
 import pytest
 
 from backpack.bus import LocalBus
-from backpack.events import Asker, Change, Channel, Event
+from backpack.errors import Unavailable
+from backpack.events import Asker, Change, Channel, Event, notice
 from backpack.fanout import Fanout, Message, Peer
 from backpack.realtime import TOPIC, Hub
+from backpack.resume import Resume
 from backpack.rules import NO_RULES
 from backpack.sessions import Session, Sessions
 from backpack.stores.durable import DurableStore
@@ -210,3 +213,104 @@ async def test_bus_messages_are_events(hub: Hub) -> None:
     await hub._bus.send(TOPIC, {"text": '{"n":1}'})
 
     assert await line.until(1) == [{"n": 1}]
+
+
+# Resuming on a process that is behind
+
+
+class LateBus(LocalBus):
+    """A bus that delivers what was sent when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: list[tuple[str, str, dict[str, Any]]] = []
+        self.caught_up = asyncio.Event()
+
+    async def send(self, topic: str, message: Mapping[str, Any]) -> str:
+        self._count += 1
+        self._hold(self.position, topic, dict(message))
+        self.late.append((topic, self.position, dict(message)))
+        return self.position
+
+    async def reach(self, seq: str) -> None:
+        await self.caught_up.wait()
+
+    def catch_up(self) -> None:
+        for late in self.late:
+            self._listeners.deliver(*late)
+        self.caught_up.set()
+
+
+class NoChannels:
+    async def subscribe_all(self, peer: Peer) -> frozenset[Channel]:
+        return frozenset()
+
+
+async def test_process_that_is_behind_repeats_nothing() -> None:
+    store, bus = DurableStore(None), LateBus()
+    await store.open()
+
+    async def exists(channel: Channel) -> bool | None:
+        return None
+
+    hub = Hub(bus, NO_RULES, Sessions(DocumentSessions(store), bus), exists, 1_000.0)
+    resume = Resume(bus, hub, NoChannels())  # type: ignore[arg-type]
+    peer, line = peer_of(None, 1)
+    peer.resumes, peer.held = True, []
+    had = [await bus.send(TOPIC, Event(notice(n=n)).message()) for n in (1, 2)]
+    hub.add(peer)
+    catching_up = asyncio.create_task(resume.catch_up(peer, had[1], bus.position))
+    await bus.send(TOPIC, Event('{"n":3}').message())
+    await asyncio.sleep(0)
+    bus.catch_up()
+    await catching_up
+    await bus.send(TOPIC, Event('{"n":4}').message())
+    bus.late = bus.late[-1:]
+    bus.catch_up()
+
+    assert [frame["n"] for frame in await line.until(2)] == [3, 4]
+    await hub.close()
+
+
+class FailingBus(LateBus):
+    """A bus that stores what it says that it could not; with `early`, it is delivered before."""
+
+    early = False
+
+    async def send_all(self, topic: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        await super().send_all(topic, messages)
+        if self.early:
+            self.catch_up()
+        raise Unavailable
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["after", "before"])
+async def test_event_of_a_failed_request_is_no_second_answer(early: bool) -> None:
+    store, bus = DurableStore(None), FailingBus()
+    await store.open()
+    bus.early = early
+
+    async def exists(channel: Channel) -> bool | None:
+        return None
+
+    hub = Hub(bus, NO_RULES, Sessions(DocumentSessions(store), bus), exists, 1_000.0)
+    _, line = peer_of(hub, 1)
+
+    with nullcontext() if early else pytest.raises(Unavailable):
+        await hub.send(Event(notice(n=1), asker=Asker(hub.process, 1, '"r"')))
+    if not early:
+        bus.catch_up()
+
+    expected = {"n": 1, "requestId": "r"} if early else {"n": 1}
+    assert await line.until(1) == [expected]
+    await hub.close()
+
+
+async def test_subscription_that_ends_during_a_look_up_stays_ended(hub: Hub) -> None:
+    room = Channel("rooms", "1")
+    peer_of(hub, 1)
+    with hub.noting_drops() as dropped:
+        await hub.send(Event(notice(n=1), dropped=room, dropped_user="ada"))
+    await hub.send(Event(notice(n=2), dropped=room))
+
+    assert dropped == {(room, "ada")}

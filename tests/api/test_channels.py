@@ -548,3 +548,30 @@ def test_memberships_are_what_answers_said(
         record = info_of(app, user)
         app.ask(f"DELETE /infos/{record['_id']}", actor=user).raise_for_status()
     owner.close()
+
+
+def test_end_of_another_channel_keeps_the_current_one(app: App, ada: Socket) -> None:
+    first, second, third = create(ada), create(ada), create(ada)
+    first.ask(ada, "changeChannel")
+    second.ask(ada, "changeChannel")
+    app.ask(f"DELETE /rooms/{third.name['channelId']}", actor="ada").raise_for_status()
+
+    ada.ask({"action": "joinUsersChannels", **INFO})
+
+    assert info_of(app, "ada")["channels"] == [first.name, second.name]
+    assert info_of(app, "ada")["currentChannel"] == second.name
+
+
+def test_forged_membership_of_a_hidden_channel_is_none(app: App, ada: Socket, bob: Socket) -> None:
+    app.backpack.set_rules({"rooms": {"read": "owner", "post": "member"}})
+    room, own = create(ada), create(bob)
+    info = info_of(app, "bob")
+    app.ask(f"PATCH /infos/{info['_id']}", {"channels": [room.name, own.name]}, actor="bob")
+
+    answers = [
+        bob.ask({"action": action, **room.name}) for action in ("broadcast", "open", "presence")
+    ]
+    posted = app.ask("POST /messages", room.name, actor="bob")
+
+    assert [answer.get("code") for answer in answers] == ["forbidden"] * 3
+    assert posted.status_code == 403

@@ -119,3 +119,17 @@ def test_who_leaves_channel_is_told_no_more(app: App) -> None:
 )
 def test_presence_needs_whole_name(app: App, name: Frame) -> None:
     assert app.socket().ask({"action": "presence", **name})["code"] == "bad_message"
+
+
+def test_watcher_who_is_not_subscribed_hears_nothing_after_leaving(app: App) -> None:
+    ada, watching, bob = app.socket("ada"), app.socket("ada"), app.socket("bob")
+    room = create_room(ada)
+    watching.ask({"action": "presence", **room})
+
+    ada.ask({"action": "leaveChannel", **INFO, **room})
+    bob.ask({"action": "joinChannel", **INFO, **room})
+    while app.user_id("bob") not in bob.ask({"action": "presence", **room})["users"]:
+        pass
+
+    told = presence(app.heard(watching)[0])
+    assert not [frame for frame in told if frame.get("joined") == app.user_id("bob")]
