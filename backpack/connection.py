@@ -21,6 +21,7 @@ from .frames import BadFrame, Parser
 FAILED, SLOW, TOO_MANY = 1011, 1013, 4429  # close codes
 
 _INBOX = 32  # messages that may wait for those before them; then the client waits
+_FRAGMENT_COST = 1 / 8  # of a message: at 500 a second, 1 MiB may come in pieces of 300 bytes
 _CLOSE_SPAN = 5.0  # seconds that a peer has to answer a close, and to read what stands before it
 
 logger = logging.getLogger(__name__)
@@ -165,10 +166,13 @@ class Connection(asyncio.Protocol):
         if opcode == frames.CLOSE:
             self._say_goodbye(frames.close(frames.closing_code(payload)))
             self._hang_up()
-        elif opcode == frames.PONG or not self.is_open:
+        elif not self.is_open:
             return
-        elif not self._is_allowed():
+        elif not self._is_allowed(_FRAGMENT_COST if opcode == frames.CONTINUATION else 1):
             self.close(TOO_MANY, "Too many messages")
+            self._closing = True  # even to understand the rest would take the time of others
+        elif opcode in (frames.PONG, frames.CONTINUATION):
+            return
         elif opcode == frames.PING:
             self.push(frames.encode(frames.PONG, payload))
         elif opcode == frames.BINARY:
@@ -181,9 +185,9 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._transport.close()
 
-    def _is_allowed(self) -> bool:
+    def _is_allowed(self, cost: float) -> bool:
         rate, now = self._limits.rate, time.monotonic()
-        self._allowance = min(rate, self._allowance + (now - self._measured) * rate) - 1
+        self._allowance = min(rate, self._allowance + (now - self._measured) * rate) - cost
         self._measured = now
         return self._allowance >= 0
 

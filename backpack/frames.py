@@ -73,7 +73,8 @@ class Parser:
         self._size = 0  # bytes of these fragments
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The messages and control frames that `data` completes, each an opcode and a payload.
+        """The messages and control frames that `data` completes, each an opcode and a payload; for
+        a fragment that completes nothing CONTINUATION and nothing, so that they can be counted.
 
         Raises BadFrame where the client breaks the protocol; nothing may be fed after that.
         """
@@ -83,8 +84,8 @@ class Parser:
             opcode = first & _OPCODE
             if opcode >= CLOSE:
                 yield opcode, payload
-            elif (message := self._assemble(opcode, payload, first & _FINAL)) is not None:
-                yield message
+            else:
+                yield self._assemble(opcode, payload, first & _FINAL) or _FRAGMENT
 
     def _take(self) -> tuple[int, bytes] | None:
         """The first byte and the unmasked payload of the next frame, when it is there whole."""
@@ -141,6 +142,9 @@ class Parser:
         if kind == TEXT:
             _check_utf8(payload)
         return kind, payload
+
+
+_FRAGMENT = (CONTINUATION, b"")
 
 
 def _unmask(payload: bytes, mask: bytes) -> bytes:

@@ -16,11 +16,11 @@ LIMIT = 100_000
 def parse(
     data: bytes, cuts: list[int] | None = None, limit: int = LIMIT
 ) -> list[tuple[int, bytes]]:
-    """What comes out of `data`, fed in pieces that end at `cuts`."""
+    """The messages and control frames in `data`, fed in pieces that end at `cuts`."""
     parser, start = Parser(limit), 0
     found: list[tuple[int, bytes]] = []
     for end in [*sorted(cuts or []), len(data)]:
-        found += parser.feed(data[start:end])
+        found += [frame for frame in parser.feed(data[start:end]) if frame[0]]
         start = end
     return found
 
@@ -61,6 +61,12 @@ def test_fragments_make_one_message(payload: bytes, sizes: list[int], pings: boo
     found = parse(data)
     assert [message for message in found if message[0] == 2] == [(2, payload)]
     assert len(found) == 1 + pings * len(pieces)
+
+
+def test_fragments_can_be_counted() -> None:
+    data = masked(1, b"a", final=False) + masked(0, b"", final=False) + masked(0, b"b")
+
+    assert list(Parser(LIMIT).feed(data)) == [(0, b""), (0, b""), (1, b"ab")]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, LIMIT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket as tcp
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -135,4 +136,56 @@ def test_any_bytes_are_answered_or_closed(app: App, socket: Socket, pieces: list
             assert json.loads(payload)["action"] in ("getAll", "error", "close")
         elif opcode == 8:
             assert 1000 <= int.from_bytes(payload[:2], "big") <= 4999
+    assert socket.ask(GET_ALL)["response"] == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"\x81\x02{}", 1002),
+        (b"\xc1" + masked(1, b"{}")[1:], 1002),
+        (masked(3, b""), 1002),
+        (masked(15, b""), 1002),
+        (masked(9, b"x" * 126), 1002),
+        (masked(8, b"\x03\xe8", final=False), 1002),
+        (masked(0, b"{}"), 1002),
+        (masked(1, b"{", final=False) + masked(1, b"}"), 1002),
+        (masked(1, b"\xff"), 1007),
+        (masked(8, b"\x03\xe8\xff"), 1007),
+        (masked(8, b"\x03"), 1002),
+        (masked(8, b"\x03\xed"), 1002),
+        (masked(8, b"\x0b\xb8"), 3000),
+        (masked(8, b""), 1000),
+        (masked(2, b"{}"), 1003),
+        (masked(1, b"x" * 1_048_577)[:100], 1009),
+    ],
+    ids=[
+        "unmasked",
+        "reserved-bit",
+        "opcode-3",
+        "opcode-15",
+        "long-ping",
+        "close-in-fragments",
+        "continuation-alone",
+        "message-in-message",
+        "no-utf8",
+        "reason-no-utf8",
+        "half-a-code",
+        "code-1005",
+        "code-3000",
+        "no-code",
+        "binary",
+        "too-large",
+    ],
+)
+def test_protocol_is_kept_or_closed(app: App, socket: Socket, sent: bytes, code: int) -> None:
+    raw = open_raw(f"{app.backpack.url}/", app.token("user"))
+
+    raw.sendall(sent)
+    with suppress(OSError):  # the server was quicker
+        raw.shutdown(tcp.SHUT_WR)
+    opcode, payload = unmasked(read_all(raw))[-1]
+
+    raw.close()
+    assert (opcode, int.from_bytes(payload[:2], "big")) == (8, code)
     assert socket.ask(GET_ALL)["response"] == []

@@ -105,6 +105,60 @@ def test_flood_of_pings_is_closed(served: Served) -> None:
     raw.close()
 
 
+@limits(message_rate=50)
+@pytest.mark.parametrize(
+    "flood",
+    [masked(10, b"") * 500, masked(1, b"", final=False) + masked(0, b"", final=False) * 5_000],
+    ids=["pongs", "fragments"],
+)
+def test_flood_of_what_is_no_message_is_closed(served: Served, flood: bytes) -> None:
+    raw = served.raw()
+
+    raw.sendall(flood)
+
+    assert unmasked(read_all(raw))[-1][1][:2] == (4429).to_bytes(2, "big")
+    raw.close()
+
+
+def test_large_message_may_come_in_pieces(served: Served) -> None:
+    socket, text = served.socket(), json.dumps({"action": "none", "x": "x" * 1_000_000})
+
+    socket.connection.send(text[at : at + 1_000] for at in range(0, len(text), 1_000))
+
+    assert socket.receive()["code"] == "unknown_action"
+
+
+def test_just_too_large_in_fragments_is_closed(served: Served) -> None:
+    raw, half = served.raw(), b"x" * 524_288
+
+    raw.sendall(masked(1, half, final=False) + masked(0, half, final=False) + masked(0, b"x"))
+
+    assert unmasked(read_all(raw))[-1][1][:2] == (1009).to_bytes(2, "big")
+    raw.close()
+
+
+def test_slow_sender_of_half_a_frame_holds_up_nobody(served: Served) -> None:
+    raw, other = served.raw(), served.socket()
+
+    for byte in masked(1, json.dumps(GET_ALL).encode())[:-1]:
+        raw.sendall(bytes([byte]))
+        assert other.ask(GET_ALL)["response"] == []
+    raw.shutdown(tcp.SHUT_WR)
+
+    assert [opcode for opcode, _ in unmasked(read_all(raw))] == [1]
+    raw.close()
+
+
+@limits(ping_interval=0.4)
+def test_half_open_connection_is_cut(served: Served) -> None:
+    half = served.raw()
+
+    half.sendall(masked(1, json.dumps(GET_ALL).encode())[:9])
+
+    assert {opcode for opcode, _ in unmasked(read_all(half))[1:]} == {9}
+    half.close()
+
+
 @limits(max_sockets=2)
 def test_sockets_of_a_user_have_a_limit(served: Served) -> None:
     first, _ = served.socket(), served.socket()
