@@ -79,6 +79,7 @@ class Client:
         self._marks: dict[int, asyncio.Event] = {}
         self._seq: str | None = "" if resumes else None
         self._requests = 0
+        self._refusal: Exception | None = None
         headers = {"host": world.host, "authorization": f"key {world.key}"}
         self._http = httpx.AsyncClient(
             headers={**headers, "x-backpack-session": token}, timeout=PATIENCE
@@ -91,7 +92,9 @@ class Client:
         """Connect, however long it takes, and be greeted."""
         ends = time.monotonic() + PATIENCE
         while not await self._dial_once():
-            assert time.monotonic() < ends, f"no connection; {self._world.urls}"
+            assert time.monotonic() < ends, (
+                f"no connection to {self._world.urls}: {self._refusal!r}"
+            )
             await asyncio.sleep(_PAUSE)
 
     async def _dial_once(self) -> bool:
@@ -115,7 +118,8 @@ class Client:
                 max_queue=None,
             )
             greeting = json.loads(await self._socket.recv())
-        except (OSError, InvalidHandshake, ConnectionClosed, EOFError):
+        except (OSError, InvalidHandshake, ConnectionClosed, EOFError) as exc:
+            self._refusal = exc
             return False
         self.log.dialled.append(dialled)
         self.log.greeted.append(time.monotonic())
