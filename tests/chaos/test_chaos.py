@@ -325,8 +325,17 @@ def redis(tmp_path: Path) -> Iterator[Service]:
 
 
 async def test_sandbox_killed_again_and_again(tmp_path: Path) -> None:
-    await run(await asyncio.to_thread(InSandbox, tmp_path), tmp_path)
+    await run_and_end(await asyncio.to_thread(InSandbox, tmp_path), tmp_path)
 
 
 async def test_servers_and_redis_killed(tmp_path: Path, mongo_url: str, redis: Service) -> None:
-    await run(await asyncio.to_thread(Served, tmp_path, mongo_url, redis), tmp_path)
+    await run_and_end(await asyncio.to_thread(Served, tmp_path, mongo_url, redis), tmp_path)
+
+
+async def run_and_end(deployment: Deployment, folder: Path) -> None:
+    try:
+        await run(deployment, folder)
+    finally:
+        for process in deployment.processes():
+            process.kill()
+            await asyncio.to_thread(process.communicate)
