@@ -28,7 +28,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from . import __version__, documents, files, rules, tenants, users
+from . import __version__, backpacks, documents, files, names, rules, users
+from .backpacks import Backpack, Config
 from .documents import Document
 from .errors import BadRequest
 from .files import Files
@@ -37,7 +38,6 @@ from .sites import Site
 from .steps import finish
 from .stores.base import Indexed, Snapshots, Store
 from .tarball import Entry, Reader, Writer, damaged
-from .tenants import Backpack, Config
 
 FORMAT, VERSION = "backpack", 1
 PARTS = ("rules", "key", "indexes", "users", "collections", "files", "site")
@@ -109,7 +109,7 @@ class _Export:
 
     async def _of(self, store: Store) -> AsyncGenerator[bytes, None]:
         yield self._json("manifest.json", self._manifest())
-        config = await tenants.stored_config(store, self._backpack.name)
+        config = await backpacks.stored_config(store, self._backpack.name)
         for piece in self._configuration(config):
             yield piece
         if isinstance(store, Indexed):
@@ -332,7 +332,7 @@ class Import:
             if part == "rules":
                 self._rules = rules.parse(value).raw
             elif part == "key":
-                self._key = tenants.check_key(_text(value, "apiKey"))
+                self._key = names.check_key(_text(value, "apiKey"))
             else:
                 self._indexes = [_index(one) for one in _list(value)]
 

@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from .backpacks import Backpack
 from .complaints import cause_of
 from .errors import BackpackError, Unavailable
-from .tenants import Backpack, Tenants
+from .tenants import Tenants
 
 _PAUSE = 1.0  # seconds between two questions
 _PATIENCE = 2.0  # seconds until a server that does not answer counts as away

@@ -15,15 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .backpacks import Parts
 from .bus import LocalBus, RedisBus, delete_keys, redis_client
 from .errors import Conflict, Invalid, NoSpace, ReadOnly, Unavailable
 from .files import COLLECTION as FILES
+from .names import check_name
 from .queries import Query
 from .settings import Settings
 from .shelf import Shelf
 from .sites import Site
 from .stores.base import FileStore, Store
-from .tenants import Draft, Parts, check_name
+from .tenants import Draft
 from .users import COLLECTION as USERS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from sanic import HTTPResponse, html
 
 from .api.request import Request
-from .tenants import Backpack
+from .backpacks import Backpack
 
 _PACKAGE = Path(__file__).parent
 WELCOME = _PACKAGE / "welcome"

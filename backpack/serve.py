@@ -17,10 +17,11 @@ from .control import read
 from .drivers.local import LocalDriver
 from .health import Health, Watch
 from .homes import Servers
+from .names import check_key, check_name
 from .server import Server
 from .settings import Serving, Settings, from_environment, serving_from_environment
 from .steps import Say, Take, finish, say_nothing, take_nothing
-from .tenants import Tenants, check_key, check_name
+from .tenants import Tenants
 from .terminal import say
 
 

@@ -24,9 +24,10 @@ import pytest
 if TYPE_CHECKING:
     import httpx
 
+    from .backpacks import Backpack
     from .server import Server
     from .settings import Settings
-    from .tenants import Backpack, Home, Tenants
+    from .tenants import Home, Tenants
 
 T = TypeVar("T")
 

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from backpack.app import App, create_app
+from backpack.backpacks import Backpack
 from backpack.homes import Memory
 from backpack.server import Server
 from backpack.settings import Settings
-from backpack.tenants import Backpack, Tenants
+from backpack.tenants import Tenants
 
 SETTINGS = Settings(dev=True, cheap_passwords=True)
 

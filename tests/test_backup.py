@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backpack import backup
+from backpack.backpacks import Backpack
 from backpack.backup import Counts
 from backpack.drivers.local import LocalDriver
 from backpack.errors import BackpackError, BadRequest, Conflict
@@ -26,7 +27,7 @@ from backpack.homes import Folder, Memory, Servers
 from backpack.settings import Settings
 from backpack.sites import Site
 from backpack.steps import finish
-from backpack.tenants import Backpack, Tenants
+from backpack.tenants import Tenants
 from backpack.testing import PASSWORD, BackpackServer, Seed, TestBackpack, TestUser
 from tests.backups import (
     HASH,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from backpack import app, cli, errors, rules, tenants
+from backpack import app, cli, errors, names, rules
 from backpack.api.sockets import ACTIONS
 from backpack.errors import BackpackError
 from backpack.homes import Memory
@@ -97,7 +97,7 @@ def rows_of(page: str) -> list[list[str]]:
 
 def test_reserved_names_are_documented() -> None:
     documented = text_of("docs/http.md")
-    reserved = tenants.RESERVED_NAMES | rules.RESERVED_COLLECTIONS
+    reserved = names.RESERVED_NAMES | rules.RESERVED_COLLECTIONS
 
     assert [name for name in sorted(reserved) if f"`{name}`" not in documented] == []
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from backpack.backpacks import Parts
 from backpack.drivers.local import LocalDriver
 from backpack.errors import Conflict, Invalid, NotFound, Unavailable
 from backpack.homes import Folder, Memory
+from backpack.names import check_key, check_name
 from backpack.settings import Settings
-from backpack.tenants import Parts, Tenants, check_key, check_name
+from backpack.tenants import Tenants
 
 SETTINGS = Settings(dev=True, cheap_passwords=True)
 
@@ -182,7 +184,7 @@ async def test_rotated_key_works_on_for_a_day(tenants: Tenants) -> None:
 async def test_rotated_key_is_over_after_its_time(
     tenants: Tenants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backpack.tenants.KEY_OVERLAP", 0)
+    monkeypatch.setattr("backpack.backpacks.KEY_OVERLAP", 0)
     backpack = await tenants.create("shop", "first-key")
     second = await backpack.rotate_key()
 

@@ -13,8 +13,9 @@ from typing import Any
 from sanic.cookies.request import parse_cookie
 from sanic.response import HTTPResponse
 
+from ..backpacks import Backpack, Config
 from ..errors import BadKey, NoSpace, Unavailable
-from ..tenants import Backpack, Config, Tenant
+from ..tenants import Tenant
 from .answers import NO_HEADERS, CommonHeaders, EncodedJson
 from .request import Request, drop_body
 

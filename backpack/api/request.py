@@ -15,10 +15,10 @@ from sanic.compat import Header
 from sanic.exceptions import BadRequest as MalformedRequest
 from sanic.exceptions import PayloadTooLarge
 
+from ..backpacks import Backpack
 from ..documents import decode
 from ..errors import BadRequest, TooLarge
 from ..sessions import Session
-from ..tenants import Backpack
 from .answers import NO_HEADERS, CommonHeaders
 
 NO_BODY = object()

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from .. import frames
+from ..backpacks import Backpack
 from ..channels import Caller
 from ..documents import decode
 from ..errors import BackpackError, BadRequest, Forbidden, Invalid, NotFound, frame
@@ -21,7 +22,6 @@ from ..events import Asker, Channel
 from ..fanout import Peer
 from ..queries import Query, parse_filter
 from ..realtime import SESSION_ENDED
-from ..tenants import Backpack
 
 logger = logging.getLogger("backpack")
 

@@ -15,12 +15,13 @@ from urllib.parse import parse_qs
 
 from sanic import HTTPResponse
 
+from ..backpacks import Backpack
 from ..connection import TOO_MANY, Connection, Limits, take_over
 from ..errors import BadRequest, Forbidden, UpgradeRequired
 from ..fanout import Peer
 from ..realtime import SESSION_ENDED, Hub
 from ..sessions import Session
-from ..tenants import Backpack, Tenant
+from ..tenants import Tenant
 from .answers import NO_HEADERS
 from .guards import allows_origin, cors_headers, find_token, keep_alive
 from .request import Request

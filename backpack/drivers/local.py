@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .. import backup
+from ..backpacks import Backpack
 from ..backup import Counts
 from ..errors import BackpackError, Invalid
 from ..sites import Site
 from ..steps import Result, Steps
-from ..tenants import Backpack, Tenants
+from ..tenants import Tenants
 from ..versions import Version
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backpack.backpacks import Parts
 from backpack.errors import NoSpace
 from backpack.homes import Folder, Memory
 from backpack.settings import Settings
 from backpack.stores.file_folder import FileFolder, FolderIncoming
-from backpack.tenants import Home, Parts
+from backpack.tenants import Home
 from backpack.testing import BackpackServer, TestBackpack, TestUser
 from tests.forms import FORM, form
 
