@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backpack import backup
+from backpack import exports
 from backpack.backpacks import Backpack
 from backpack.backup import Counts
 from backpack.drivers.local import LocalDriver
 from backpack.errors import BackpackError, BadRequest, Conflict
 from backpack.homes import Folder, Memory, Servers
+from backpack.imports import Import
 from backpack.settings import Settings
 from backpack.sites import Site
 from backpack.steps import finish
@@ -577,7 +578,7 @@ class FolderTenants:
 
     def restore(self, archive: bytes, name: str = "shop") -> None:
         async def fill(backpack: Backpack, site: Site | None) -> None:
-            await backup.Import(backpack, site, blocks(archive), Counts()).run()
+            await Import(backpack, site, blocks(archive), Counts()).run()
 
         async def restore() -> None:
             tenants = self.tenants()
@@ -623,7 +624,7 @@ async def changed_during_export(tenants: Tenants) -> tuple[bytes, list[bytes]]:
         await upload(backpack, user.id, name, b"old")
 
     counts = Counts()
-    pieces = backup.export(backpack, None, counts)
+    pieces = exports.export(backpack, None, counts)
     exported = [await anext(pieces)]
     await backpack.records.fill("cars", [{"n": -1}])
     await backpack.store.change("cars", json.loads(old[0])["_id"], lambda record: None)
@@ -649,7 +650,7 @@ def test_export_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     async def break_off() -> None:
         tenants = FolderTenants(tmp_path).tenants()
         backpack = await tenants.create("shop")
-        async with aclosing(backup.export(backpack, None, Counts())) as pieces:
+        async with aclosing(exports.export(backpack, None, Counts())) as pieces:
             await anext(pieces)
             assert [path.name[:10] for path in shop.glob(".*")] == [".snapshot-"]
         assert list(shop.glob(".*")) == []
@@ -736,7 +737,7 @@ def test_errors_of_the_source_end_an_import(folder_tenants: FolderTenants) -> No
         raise BackpackError("the line broke")
 
     async def fill(backpack: Backpack, site: Site | None) -> None:
-        await backup.Import(backpack, site, broken(), Counts()).run()
+        await Import(backpack, site, broken(), Counts()).run()
 
     async def restore() -> None:
         tenants = folder_tenants.tenants()
@@ -763,11 +764,11 @@ def test_no_damage_is_more_than_an_error(damages: list[tuple[int, int]]) -> None
         tenants = Tenants(limits, Memory(limits))
 
         async def fill(backpack: Backpack, site: Site | None) -> None:
-            await backup.Import(backpack, site, blocks(bytes(archive)), Counts()).run()
+            await Import(backpack, site, blocks(bytes(archive)), Counts()).run()
 
         try:
             await tenants.restore("shop", fill)
-            made = backup.export(await tenants.backpack("shop"), None, Counts())
+            made = exports.export(await tenants.backpack("shop"), None, Counts())
             restored = unpacked(b"".join([piece async for piece in made]))
             # What was let through is what was sealed: the damage was in padding, or a time.
             assert restored["collections/cars/000001.ndjson"].splitlines() == [

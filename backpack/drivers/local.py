@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .. import backup
 from ..backpacks import Backpack
 from ..backup import Counts
 from ..errors import BackpackError, Invalid
+from ..exports import export
+from ..imports import Import
 from ..sites import Site
 from ..steps import Result, Steps
 from ..tenants import Tenants
@@ -205,7 +206,7 @@ class LocalDriver:
         backpack = await self._open(name)
         tenant = self._tenants.get(name)
         site = tenant.site if tenant else None
-        pieces = backup.export(backpack, site, counts, with_key=with_key)
+        pieces = export(backpack, site, counts, with_key=with_key)
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
@@ -223,7 +224,7 @@ class LocalDriver:
         counts = Counts()
 
         async def fill(backpack: Backpack, site: Site | None) -> None:
-            await backup.Import(backpack, site, content, counts).run()
+            await Import(backpack, site, content, counts).run()
 
         work = asyncio.create_task(self._tenants.restore(name, fill, replace=replace))
         try:
