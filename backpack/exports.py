@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from . import backpacks, backup, files, users
+from . import backpacks, backup, users
 from .backpacks import Backpack, Config
 from .backup import Counts
 from .documents import Document
+from .metadata import COLLECTION as FILES
 from .queries import Query
 from .sites import Site
 from .stores.base import Indexed, Snapshots, Store
@@ -108,7 +109,7 @@ class _Export:
         return self._archive.entry(f"{folder}/{number:06}.ndjson", b"\n".join([*lines, b""]))
 
     async def _files(self, store: Store) -> AsyncGenerator[bytes, None]:
-        every = self._backpack.files.every(_all(store, files.COLLECTION))
+        every = self._backpack.files.every(_all(store, FILES))
         async with aclosing(every) as found:
             async for metadata, content in found:
                 self._counts.files += 1

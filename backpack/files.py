@@ -1,24 +1,15 @@
 """Files of users: check, change, store. Each is known by its user and its name.
 
-What a file is called, and which content it has, stands in the backpack's documents; the content
-itself is in a file store. Every rule is asked here; no request comes this far.
+What a file is called, and which content it has, stands in the backpack's documents (`metadata`);
+the content itself is in a file store. Every rule is asked here; no request comes this far.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Mapping,
-    Sequence,
-)
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -28,23 +19,15 @@ import orjson
 from . import documents, rules
 from .arrivals import Arrival
 from .documents import Document
-from .errors import BackpackError, BadRequest, Conflict, Forbidden, Invalid, NoSpace, NotFound
-from .filenames import check_bucket, check_filename, compose, is_type
-from .queries import Query, parse_filter
+from .doubts import Doubts
+from .errors import BadRequest, Forbidden
+from .filenames import check_bucket, check_filename
+from .metadata import Metadata, key_of, metadata_of, unknown
 from .quotas import Quotas
 from .rules import OWNER, Rules
 from .settings import Settings
 from .stores.base import Content as Content
 from .stores.base import FileStore, Store
-
-# Documents have `USER/FILENAME` as their `_id`. They are the metadata, whose own `_id` is in `id`,
-# and: `content`, its id in the file store; `since`, when the file got it, in seconds since 1970;
-# `moves`, how often the file was renamed.
-COLLECTION = "_files"
-_METADATA = ("userId", "filename", "bucket", "size", "type", "createdAt", "updatedAt")
-
-_PAGE = 200  # documents
-_DECIDED_AT_ONCE = 1_000  # contents, as many as a filter takes
 
 _Result = TypeVar("_Result")
 
@@ -69,22 +52,17 @@ class Files:
 
     def __init__(self, store: Store, contents: FileStore, settings: Settings, rules: Rules) -> None:
         self.rules = rules
-        self._store = store
+        self._metadata = Metadata(store)
         self._contents = contents
-        self._quotas = Quotas(settings, self._sizes_of)
+        self._quotas = Quotas(settings, self._metadata.sizes_of)
+        self._doubts = Doubts(contents, self._metadata, self._quotas)
         self._new_id = documents.Ids()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._doubts: defaultdict[str, set[str]] = defaultdict(set)
         self._tasks: set[asyncio.Future[Any]] = set()
 
     async def sweep(self) -> None:
         """Decide on what was left in doubt by a process that died."""
-        try:
-            left = await self._contents.doubtful()
-            for at in range(0, len(left), _DECIDED_AT_ONCE):
-                await self._decide(left[at : at + _DECIDED_AT_ONCE])
-        except BackpackError as exc:
-            logger.warning("Left-over files were not swept: %s", exc)
+        await self._doubts.sweep()
 
     async def close(self) -> None:
         """Finish the changes under way."""
@@ -97,7 +75,7 @@ class Files:
         if self.rules.files_list == OWNER and owner != user:
             raise Forbidden
         # A file that is being renamed may be there twice.
-        found = {one["id"]: _metadata(one) async for one in self._of(owner)}
+        found = {one["id"]: metadata_of(one) async for one in self._metadata.of(owner)}
         return [found[file_id] for file_id in sorted(found)]
 
     async def find(self, owner: str, filename: str, user: str | None) -> File:
@@ -105,9 +83,9 @@ class Files:
         access = self.rules.files_read
         rules.admit(access, user)
         if access == OWNER and owner != user:
-            raise _unknown()
-        stored = await self._get(owner, filename)
-        return File(_metadata(stored), stored["content"], stored["since"])
+            raise unknown()
+        stored = await self._metadata.get(owner, filename)
+        return File(metadata_of(stored), stored["content"], stored["since"])
 
     async def every(
         self, stored: AsyncIterator[bytes]
@@ -126,13 +104,12 @@ class Files:
             seen.add(document["id"])
             content = await self._contents.open(document["content"], 0, document["size"])
             if content is None:
-                now = await self._store.get(COLLECTION, document["_id"])
-                document = orjson.loads(now) if now else document
+                document = await self._metadata.latest(document)
                 content = await self._contents.open(document["content"], 0, document["size"])
             if content is None:
                 continue
             try:
-                yield _metadata(document), content
+                yield metadata_of(document), content
             finally:
                 await content.close()
 
@@ -144,9 +121,9 @@ class Files:
         content = await self._contents.open(file.content, start, length)
         if content is None:
             owner, filename = file.metadata["userId"], file.metadata["filename"]
-            if (await self._get(owner, filename))["content"] == file.content:
+            if (await self._metadata.get(owner, filename))["content"] == file.content:
                 logger.error("The content %s of the file %r is missing", file.content, filename)
-                raise _unknown()
+                raise unknown()
         return content
 
     def admit(self, user: str | None) -> str:
@@ -158,7 +135,7 @@ class Files:
     async def admit_change(self, user: str | None, filename: str) -> str:
         """`user`, who has a file of that name; raises Forbidden, NotFound."""
         owner = self.admit(user)
-        await self._get(owner, filename)
+        await self._metadata.get(owner, filename)
         return owner
 
     @asynccontextmanager
@@ -167,7 +144,7 @@ class Files:
 
         `replaced`: the name of the file whose content it shall be. Raises NotFound.
         """
-        spare = (await self._get(user, replaced))["size"] if replaced is not None else 0
+        spare = (await self._metadata.get(user, replaced))["size"] if replaced is not None else 0
         usage = await self._quotas.usage(user)
         arrival = Arrival(user, self._contents, self._quotas, usage, spare)
         try:
@@ -177,8 +154,7 @@ class Files:
 
     async def check_free(self, user: str, filename: str) -> None:
         """Raise what `create` will raise for this name, as far as that is known before."""
-        if await self._store.get(COLLECTION, _key(user, check_filename(filename))) is not None:
-            raise _taken()
+        await self._metadata.check_free(user, check_filename(filename))
 
     async def create(self, filename: object, bucket: object, arrival: Arrival) -> Document:
         """The metadata of the new file that `arrival` has become.
@@ -198,7 +174,7 @@ class Files:
             arrival.check(usage, 0)
             at = documents.now()
             stored = {
-                "_id": _key(user, fields["filename"]),
+                "_id": key_of(user, fields["filename"]),
                 "id": self._new_id(),
                 "userId": user,
                 **described,
@@ -207,13 +183,10 @@ class Files:
                 "moves": 0,
                 **fields,
             }
-            async with self._deciding(user, new=await arrival.finish()):
-                try:
-                    await self._store.insert(COLLECTION, [stored])
-                except Conflict as exc:
-                    raise _taken() from exc
+            async with self._doubts.deciding(user, new=await arrival.finish()):
+                await self._metadata.insert(stored)
             arrival.count(0, 1)
-        return _metadata(stored)
+        return metadata_of(stored)
 
     async def restore(self, metadata: Document, arrival: Arrival) -> None:
         """Make a file that was there before of `arrival`, with metadata from `check_metadata`.
@@ -229,11 +202,11 @@ class Files:
     async def _replace(self, filename: str, arrival: Arrival) -> None:
         user = arrival.user
         async with self._turn(user):
-            old = await self._get(user, filename)
+            old = await self._metadata.get(user, filename)
             changes = {**arrival.described(old["filename"]), "updatedAt": documents.now()}
             arrival.check(await self._quotas.usage(user), old["size"])
-            async with self._deciding(user, new=await arrival.finish(), old=old["content"]):
-                await self._change(old, lambda now: {**now, **changes})
+            async with self._doubts.deciding(user, new=await arrival.finish(), old=old["content"]):
+                await self._metadata.change(old, lambda now: {**now, **changes})
             arrival.count(old["size"], 0)
 
     async def update(self, user: str, filename: str, changes: Mapping[str, object]) -> Document:
@@ -250,29 +223,21 @@ class Files:
 
     async def _update(self, user: str, filename: str, changes: Document) -> Document:
         async with self._turn(user):
-            old = await self._get(user, filename)
+            old = await self._metadata.get(user, filename)
             changes = {**changes, "updatedAt": documents.now()}
             if changes.get("filename", old["filename"]) != old["filename"]:
                 return await self._rename(old, changes)
-            await self._change(old, lambda now: {**now, **changes})
-            return _metadata({**old, **changes})
+            await self._metadata.change(old, lambda now: {**now, **changes})
+            return metadata_of({**old, **changes})
 
     async def _rename(self, old: Document, changes: Document) -> Document:
         user, content = old["userId"], old["content"]
         new = {**old, **changes, "moves": old["moves"] + 1}
-        new["_id"] = _key(user, new["filename"])
+        new["_id"] = key_of(user, new["filename"])
         # In doubt, so that a rename that breaks off between its two writes is noticed.
-        async with self._deciding(user, old=content, moved=True):
-            try:
-                await self._store.insert(COLLECTION, [new])
-            except Conflict as exc:
-                raise _taken() from exc
-            try:
-                await self._change(old, lambda now: None)
-            except BadRequest:
-                await self._store.change(COLLECTION, new["_id"], lambda now: None)
-                raise
-        return _metadata(new)
+        async with self._doubts.deciding(user, old=content, moved=True):
+            await self._metadata.rename(old, new)
+        return metadata_of(new)
 
     async def delete(self, user: str, filename: str) -> Document:
         """Delete a file and answer its metadata as it was; raises NotFound."""
@@ -280,101 +245,18 @@ class Files:
 
     async def _delete(self, user: str, filename: str) -> Document:
         async with self._turn(user):
-            old = await self._get(user, filename)
-            async with self._deciding(user, old=old["content"]):
-                await self._change(old, lambda now: None)
+            old = await self._metadata.get(user, filename)
+            async with self._doubts.deciding(user, old=old["content"]):
+                await self._metadata.change(old, lambda now: None)
             self._quotas.add(user, -old["size"], -1)
-        return _metadata(old)
-
-    async def _get(self, user: str, filename: str) -> Document:
-        key = _key(user, compose(filename))
-        stored = await self._store.get(COLLECTION, key)
-        if stored is None:
-            raise _unknown()
-        found: Document = orjson.loads(stored)
-        return found
-
-    async def _of(self, owner: str) -> AsyncIterator[Document]:
-        """The documents of a user's files, which follow each other in the order of `_id`."""
-        first = after = _key(owner, "")
-        while True:
-            page = await self._store.find(COLLECTION, Query(after=after, limit=_PAGE))
-            for encoded in page:
-                stored = orjson.loads(encoded)
-                after = stored["_id"]
-                if not after.startswith(first):
-                    return
-                yield stored
-            if len(page) < _PAGE:
-                return
-
-    async def _sizes_of(self, owner: str) -> AsyncIterator[int]:
-        async for stored in self._of(owner):
-            yield stored["size"]
-
-    async def _change(self, old: Document, edit: Callable[[Document], Document | None]) -> None:
-        """Change a file that is as it was looked up; another process may have been faster."""
-
-        def checked(now: Document) -> Document | None:
-            if now["content"] != old["content"] or now["id"] != old["id"]:
-                raise _unknown()
-            return edit(now)
-
-        if await self._store.change(COLLECTION, old["_id"], checked) is None:
-            raise _unknown()
+        return metadata_of(old)
 
     @asynccontextmanager
     async def _turn(self, user: str) -> AsyncIterator[None]:
         """The changes of one user's files are made one after the other."""
         async with self._turns.setdefault(user, asyncio.Lock()):
-            await self._decide_doubts(user)
+            await self._doubts.decide(user)
             yield
-
-    @asynccontextmanager
-    async def _deciding(
-        self, user: str, *, new: str | None = None, old: str | None = None, moved: bool = False
-    ) -> AsyncIterator[None]:
-        """A change of the documents, after which a file has the content `new` in place of `old`, or
-        still `old` when it has `moved`.
-
-        When it is refused it is the other way round, and when it fails it is decided later.
-        """
-        before = [old] if old else []
-        after = [new] if new else []
-        for content in before:
-            await self._contents.doubt(content)
-        try:
-            yield
-        except BadRequest:
-            await self._contents.settle(before, after)
-            raise
-        except BaseException as exc:
-            self._doubts[user].update(before, after)
-            if isinstance(exc, NoSpace):  # the documents can be asked, and there may be room then
-                with suppress(BackpackError):
-                    await self._decide_doubts(user)
-            raise
-        await self._contents.settle(*((before, []) if moved else (after, before)))
-
-    async def _decide_doubts(self, user: str) -> None:
-        if doubts := self._doubts.get(user):
-            await self._decide(list(doubts))
-            del self._doubts[user]
-            self._quotas.forget(user)
-
-    async def _decide(self, contents: Sequence[str]) -> None:
-        """Keep of what is in doubt what the documents name, and finish renames."""
-        wanted = parse_filter({"content": {"$in": list(contents)}})
-        holders: defaultdict[str, list[Document]] = defaultdict(list)
-        for encoded in await self._store.find(COLLECTION, Query(wanted)):
-            stored = orjson.loads(encoded)
-            holders[stored["content"]].append(stored)
-        for held in holders.values():
-            for left in sorted(held, key=lambda one: one["moves"])[:-1]:
-                with suppress(NotFound):
-                    await self._change(left, lambda now: None)
-        gone = [content for content in contents if content not in holders]
-        await self._contents.settle(list(holders), gone)
 
     async def _become(self, arrival: Arrival, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Do the `work` that makes a file of an upload."""
@@ -397,40 +279,3 @@ def _log_failure(task: asyncio.Future[Any]) -> None:
     exc = None if task.cancelled() else task.exception()
     if exc is not None and not isinstance(exc, BadRequest):
         logger.error("A change failed after its client was gone", exc_info=exc)
-
-
-def _key(user: str, filename: str) -> str:
-    return f"{user}/{filename}"
-
-
-def _metadata(stored: Document) -> Document:
-    return {"_id": stored["id"], **{name: stored[name] for name in _METADATA}}
-
-
-def check_metadata(data: object) -> Document:
-    """`data`, the metadata of a file that was there before, as `Files.restore` takes it; raises
-    Invalid."""
-    metadata = data if isinstance(data, dict) else {}
-    checks: dict[str, Callable[[Any], bool]] = {
-        "_id": documents.is_id,
-        "userId": documents.is_id,
-        "filename": lambda name: check_filename(name) == name,
-        "bucket": lambda name: check_bucket(name) == name,
-        "size": lambda size: type(size) is int and size >= 0,
-        "type": is_type,
-        "createdAt": documents.is_time,
-        "updatedAt": documents.is_time,
-    }
-    wrong = {name: "is missing or wrong" for name in checks if not checks[name](metadata.get(name))}
-    wrong |= {name: "is unknown" for name in metadata if name not in checks}
-    if wrong:
-        raise Invalid("Not a file", code="invalid_file", fields=wrong)
-    return {"id": metadata["_id"], **{name: metadata[name] for name in _METADATA}}
-
-
-def _unknown() -> NotFound:
-    return NotFound("file does not exist", code="unknown_file")
-
-
-def _taken() -> BadRequest:
-    return BadRequest("file already exists", code="file_exists")

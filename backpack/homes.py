@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .backpacks import Parts
 from .bus import LocalBus, RedisBus, delete_keys, redis_client
 from .errors import Conflict, Invalid, NoSpace, ReadOnly, Unavailable
-from .files import COLLECTION as FILES
+from .metadata import COLLECTION as FILES
 from .names import check_name
 from .queries import Query
 from .settings import Settings

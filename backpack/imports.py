@@ -13,12 +13,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from . import backup, documents, files, names, rules, users
+from . import backup, documents, names, rules, users
 from .backpacks import Backpack
 from .backup import PARTS, Counts, Place
 from .documents import Document
 from .errors import BadRequest
 from .files import Files
+from .metadata import check_metadata
 from .sites import Site
 from .steps import finish
 from .stores.base import Indexed
@@ -213,7 +214,7 @@ class Import:
         folder = f"files/{number:06}"
         metadata = await self._value(entry)
         with _told(entry.name):
-            restored = files.check_metadata(metadata)
+            restored = check_metadata(metadata)
         content = await self._following(f"{folder}/content")
         if content.size != restored["size"]:
             raise damaged(content.name, f"has {content.size} bytes, not {restored['size']}")
