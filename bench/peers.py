@@ -35,8 +35,12 @@ def document(n: int) -> dict[str, Any]:
     }
 
 
-def _encoded(n: int) -> bytes:
-    return json.dumps(document(n)).encode()
+_STEP = 7_919  # a prime, so that its multiples reach every number below a power of ten
+
+
+def documents(count: int) -> list[dict[str, Any]]:
+    """Documents of n = 0 to `count` - 1, in no order."""
+    return [document(place * _STEP % count) for place in range(count)]
 
 
 class Peer(Protocol):
@@ -46,8 +50,8 @@ class Peer(Protocol):
     process: Process
     port: int
 
-    def make(self, collection: str, documents: int) -> None:
-        """A new collection with documents of n = 0, 1, 2, ..."""
+    def make(self, collection: str, count: int) -> None:
+        """A new collection of so many `documents`."""
 
     def get_one(self, collection: str) -> list[bytes]: ...
 
@@ -55,7 +59,7 @@ class Peer(Protocol):
 
     def filter(self, collection: str) -> list[bytes]: ...
 
-    def create(self, collection: str, documents: int) -> list[bytes]: ...
+    def create(self, collection: str, count: int) -> list[bytes]: ...
 
 
 def spread(ids: Sequence[str]) -> list[str]:
@@ -102,12 +106,13 @@ class App:
     def post(self, path: str, body: Any) -> httpx.Response:
         return self.client.post(path, json=body).raise_for_status()
 
-    def make(self, collection: str, documents: int) -> None:
+    def make(self, collection: str, count: int) -> None:
         self.post("/collections", {"collectionName": collection})
         ids = self._ids[collection] = []
-        for start in range(0, documents, _BATCH):
-            batch = [document(n) for n in range(start, min(start + _BATCH, documents))]
-            ids += [made["_id"] for made in self.post(f"/{collection}", batch).json()]
+        made = documents(count)
+        for start in range(0, count, _BATCH):
+            batch = made[start : start + _BATCH]
+            ids += [one["_id"] for one in self.post(f"/{collection}", batch).json()]
 
     def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
         length = {"content-length": str(len(body))} if body else {}
@@ -125,9 +130,9 @@ class App:
         wanted = quote(json.dumps({"n": {"$gt": LEAST_N}}, separators=(",", ":")))
         return [self.call("GET", f"/{collection}?filter={wanted}&sort=-n&limit={PAGE}")]
 
-    def create(self, collection: str, documents: int) -> list[bytes]:
+    def create(self, collection: str, count: int) -> list[bytes]:
         path = f"/{collection}"
-        return [self.call("POST", path, _encoded(n)) for n in range(documents)]
+        return [self.call("POST", path, json.dumps(one).encode()) for one in documents(count)]
 
 
 class Sandbox:
@@ -190,14 +195,14 @@ class PocketBase:
             process.wait_for_port(port)
             yield cls(process, port, folder)
 
-    def make(self, collection: str, documents: int) -> None:
+    def make(self, collection: str, count: int) -> None:
         actions = ("list", "view", "create", "update", "delete")
         rules = {f"{action}Rule": "" for action in actions}
         body = {"name": collection, "type": "base", "fields": self._FIELDS, **rules}
         self._client.post("/collections", json=body).raise_for_status()
-        if documents:
-            calls = self.create(collection, documents)
-            load(self.process, self.port, calls, self._folder, connections=16, count=documents)
+        if count:
+            calls = self.create(collection, count)
+            load(self.process, self.port, calls, self._folder, connections=16, count=count)
 
     def call(self, method: str, path: str, body: str = "") -> bytes:
         length = f"content-length: {len(body)}\r\n" if body else ""
@@ -225,6 +230,6 @@ class PocketBase:
         query = f"filter={quote(f'(n>{LEAST_N})')}&sort=-n&perPage={PAGE}&skipTotal=1"
         return [self.call("GET", f"{collection}/records?{query}")]
 
-    def create(self, collection: str, documents: int) -> list[bytes]:
+    def create(self, collection: str, count: int) -> list[bytes]:
         path = f"{collection}/records"
-        return [self.call("POST", path, json.dumps(document(n))) for n in range(documents)]
+        return [self.call("POST", path, json.dumps(one)) for one in documents(count)]
