@@ -1,4 +1,5 @@
-"""Group commit: the writes of one turn of the event loop share one transaction, as do its reads.
+"""Group commit: the writes of one turn of the event loop share one transaction, as do the reads up
+to the next write.
 
 What they write is not known here.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import BackpackError, Unavailable
-from .sqlite import connect, disk_error
+from .sqlite import MOMENT, connect, disk_error
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,16 +74,16 @@ class Commits:
         return future
 
     def share_read(self) -> None:
-        """Begin a transaction for the reads of this turn of the loop.
+        """Begin a transaction for the reads up to the next write.
 
         Each by itself would lock the file and unlock it: 15 us of the 20 that a read by `_id` takes
-        under load. A checkpoint cannot end while one reads, so none is begun beside it.
+        under load. What is read is up to date, as nobody else writes but by `alone`, which ends it.
+        A checkpoint cannot end while one reads, so none is begun beside it.
         """
         if self._reading or self._checkpoint or self._path is None or self._refusal:
             return
         self._connection.execute("BEGIN")
         self._reading = True
-        asyncio.get_running_loop().call_soon(self._end_read)
 
     def _end_read(self) -> None:
         if self._reading:
@@ -268,7 +269,7 @@ def wal_size(path: Path) -> int:
 
 
 def _copy(path: Path, to: Path) -> None:
-    with closing(connect(path)) as source, closing(connect(to)) as target:
+    with closing(connect(path, wait=MOMENT)) as source, closing(connect(to)) as target:
         target.execute("PRAGMA synchronous=OFF")  # it does not outlive the process
         source.backup(target)
 

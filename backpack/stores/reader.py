@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ..errors import Unavailable
 from .scans import Deadline
-from .sqlite import connect, own_error
+from .sqlite import MOMENT, connect, own_error
 
 _THREADS = 3  # with more, those that match in Python keep the interpreter from the event loop
 _PAUSE = 0.0005  # seconds; without it the loop waits up to 10 ms for the interpreter
@@ -140,7 +140,7 @@ class _Scan:
 
     def run(self, read: _Read[_Result]) -> _Result:
         try:
-            with closing(connect(self._path)) as connection:
+            with closing(connect(self._path, wait=MOMENT)) as connection:
                 connection.execute("PRAGMA query_only=1")
                 self._use(connection)
                 try:

@@ -11,15 +11,18 @@ from ..errors import BackpackError, NoSpace, ReadOnly, TooSlow, Unavailable
 _ROOM = 65_536  # bytes that SQLite needs to open a file: the index of its log and the first pages
 
 
-def connect(path: Path | None) -> sqlite3.Connection:
+MOMENT = 1.0  # seconds; another connection that closes locks the file for much less
+
+
+def connect(path: Path | None, *, wait: float = 0.0) -> sqlite3.Connection:
     """A connection to a file, or with None to a new database in memory; texts come as bytes.
 
-    It never waits for a lock: a wait on the event loop's thread is a stall, and writers take turns
-    by a queue.
+    Without `wait`, the seconds that it waits for a lock, it never does: on the event loop's thread
+    that is a stall, and writers take turns by a queue. In other threads it should be a `MOMENT`.
     """
     connection = sqlite3.connect(
         ":memory:" if path is None else path,
-        timeout=0,
+        timeout=wait,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,

@@ -31,7 +31,7 @@ from .indexes import (
     parse_fields,
     written,
 )
-from .sqlite import connect, disk_error
+from .sqlite import MOMENT, connect, disk_error
 
 _LOG = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class _Work:
         if self._stopped:
             return
         try:
-            with closing(connect(path)) as connection:
+            with closing(connect(path, wait=MOMENT)) as connection:
                 for pragma in ("synchronous=NORMAL", "wal_autocheckpoint=0", "secure_delete=FAST"):
                     connection.execute(f"PRAGMA {pragma}")
                 self._use(connection)

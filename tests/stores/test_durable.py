@@ -454,6 +454,15 @@ async def test_cancelled_scan_makes_room(crowded: Path) -> None:
     await store.close()
 
 
+async def test_scan_that_ends_disturbs_none_that_begins(crowded: Path) -> None:
+    store = DurableStore(crowded)
+    await store.open()
+    # SQLite locks a file for a moment while one of its connections closes.
+    counts = [store.count("cars", EVERYTHING) for _ in range(300)]
+    assert await asyncio.gather(*counts) == [MANY] * 300
+    await store.close()
+
+
 async def test_few_large_documents_do_not_hold_the_loop(store: DurableStore) -> None:
     for n in range(40):
         await store.insert("cars", [{"_id": new_id(), "n": n, "text": "x" * 1_000_000}])
