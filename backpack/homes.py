@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .backpacks import Parts
-from .bus import LocalBus, RedisBus, delete_keys, redis_client
+from .bus import LocalBus
 from .errors import Conflict, Invalid, NoSpace, ReadOnly, Unavailable
 from .metadata import COLLECTION as FILES
 from .names import check_name
 from .queries import Query
+from .redis_bus import RedisBus, delete_keys, redis_client
 from .settings import Settings
 from .shelf import Shelf
 from .sites import Site

@@ -16,9 +16,9 @@ from typing import Any
 
 from backpack import process
 from backpack.app import create_backend
-from backpack.bus import RedisBus
 from backpack.health import Health
 from backpack.homes import Servers
+from backpack.redis_bus import RedisBus
 from backpack.server import Server
 from backpack.settings import Settings
 from backpack.tenants import Tenants

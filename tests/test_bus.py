@@ -15,8 +15,9 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as NoConnection
 
-from backpack.bus import Bus, LocalBus, RedisBus, redis_client
+from backpack.bus import Bus, LocalBus
 from backpack.errors import Unavailable
+from backpack.redis_bus import RedisBus, redis_client
 from tests.services import free_port, need
 
 PATIENCE = 10.0  # seconds until what is waited for counts as missing
@@ -595,5 +596,7 @@ async def test_silent_redis_is_given_up(own_redis: OwnRedis) -> None:
 
 
 def test_local_bus_needs_no_redis() -> None:
-    code = "import sys, backpack.bus, backpack.stores.sessions; sys.exit('redis' in sys.modules)"
+    code = (
+        "import sys, backpack.redis_bus, backpack.stores.sessions; sys.exit('redis' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,10 +12,11 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
-from backpack.bus import LocalBus, redis_client
+from backpack.bus import LocalBus
 from backpack.documents import Document
 from backpack.errors import TooSlow, Unavailable
 from backpack.homes import Memory
+from backpack.redis_bus import redis_client
 from backpack.sessions import Session, Sessions, SessionStore
 from backpack.settings import Settings
 from backpack.stores.base import Store

@@ -61,8 +61,8 @@ class DocumentSessions:
 class RedisSessions:
     """Sessions as keys that Redis lets expire, with an index per user; as durable as Redis is.
 
-    `redis` is a client like `bus.redis_client` makes it; it stays the caller's. All keys begin
-    with `prefix`. Needs Redis 7.
+    `redis` is a client like `redis_bus.redis_client` makes it; it stays the caller's. All keys
+    begin with `prefix`. Needs Redis 7.
     """
 
     _TIMEOUT = 3.0  # seconds
