@@ -10,14 +10,15 @@ import asyncio
 import itertools
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any
 
 import orjson
 
-from . import events, rules
+from . import events
+from .audience import is_for, receivers
 from .bus import Bus
 from .errors import Unavailable
 from .events import RELOAD, Asker, Change, Channel, Event, notice
@@ -25,7 +26,7 @@ from .fanout import Fanout, Line, Message, Peer
 from .heartbeat import Heartbeat
 from .presence import Place, Presence
 from .roster import Roster
-from .rules import NONE, OWNER, Rules
+from .rules import Rules
 from .sessions import TOPIC as SESSIONS
 from .sessions import Sessions
 
@@ -284,14 +285,14 @@ class Hub:
         return False
 
     def _deliver(self, event: Event, seq: str) -> None:
-        receivers = self._receivers(event)
+        found = receivers(event, self.rules, self.roster)
         text = event.text.encode()
         asker = self._asker(event)
-        if asker is not None and self.is_for(event, asker.user, asker.channels or ()):
+        if asker is not None and is_for(event, self.rules, asker.user, asker.channels or ()):
             asker.answered = event.asker
-            self._fanout.add(receivers, Message(text, seq, asker, _answer_of(event)))
+            self._fanout.add(found, Message(text, seq, asker, _answer_of(event)))
         else:
-            self._fanout.add(receivers, Message(text, seq))
+            self._fanout.add(found, Message(text, seq))
             self._answer(event)
 
     def _answer(self, event: Event) -> None:
@@ -311,39 +312,6 @@ class Hub:
             return None
         peer = self.roster.peers.get(asker.connection)
         return None if peer is None or asker in (peer.failed or ()) else peer
-
-    def _receivers(self, event: Event) -> Sequence[Peer]:
-        """The peers that an event is for, by the rules of this moment."""
-        access = self.rules.of(event.collection).read if event.collection else rules.PUBLIC
-        found: Sequence[Peer]
-        if access == NONE:
-            return ()
-        if access == OWNER:
-            owners = _owners(event.owner)
-            named = event.users
-            users = owners if named is None else [user for user in named if user in owners]
-            found = self.roster.of_users(users, event.channel)
-        elif event.users is not None:
-            found = self.roster.of_users(event.users, event.channel)
-        elif event.channel is not None:
-            found = self.roster.of_channel(event.channel)
-        else:
-            found = self.roster.all()
-        if event.without:
-            without = set(event.without)
-            return [peer for peer in found if peer.user not in without]
-        return found
-
-    def is_for(self, event: Event, user: str, channels: Container[Channel]) -> bool:
-        """Whether an event is for a peer of that user, subscribed to these channels."""
-        access = self.rules.of(event.collection).read if event.collection else rules.PUBLIC
-        if access == NONE or (access == OWNER and user not in _owners(event.owner)):
-            return False
-        if event.users is not None and user not in event.users:
-            return False
-        if event.channel is not None and event.channel not in channels:
-            return False
-        return user not in event.without
 
     @contextmanager
     def noting_drops(self) -> Iterator[set[tuple[Channel, str | None]]]:
@@ -388,12 +356,6 @@ class Hub:
         """Close the connections of a session that is over."""
         for peer in self.roster.of_session(digest):
             peer.line.close(SESSION_ENDED, "The session has ended")
-
-
-def _owners(owner: Any) -> set[str]:
-    """The users who own a record, as `rules.passes` has it."""
-    owners = owner if isinstance(owner, list) else [owner]
-    return {one for one in owners if isinstance(one, str)}
 
 
 def _answer_of(event: Event) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import frames
+from .audience import is_for
 from .bus import Bus
 from .channels import Channels
 from .errors import BackpackError
@@ -73,7 +74,7 @@ class Resume:
             event = Event.from_message(content)
             if self._hub.was_late(seq) or _is_late(event, newest):
                 continue
-            if self._hub.is_for(event, peer.user, channels):
+            if is_for(event, self._hub.rules, peer.user, channels):
                 found.append(Message(event.text.encode(), seq))
                 size += len(event.text)
                 if size > _MOST:
