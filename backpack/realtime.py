@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -25,6 +24,7 @@ from .events import RELOAD, Asker, Change, Channel, Event, notice
 from .fanout import Fanout, Line, Message, Peer
 from .heartbeat import Heartbeat
 from .presence import Place, Presence
+from .revisions import Revisions
 from .roster import Roster
 from .rules import Rules
 from .sessions import TOPIC as SESSIONS
@@ -34,7 +34,6 @@ TOPIC = "events"  # of the bus; messages are events
 
 SESSION_ENDED, RESTART = 4401, 1012  # close codes
 _FAREWELL = 2.0  # seconds that clients have to answer a close
-_REMEMBERED = 10_000  # records whose newest revision is known
 _GATHER = 0.1  # seconds in which ends of connections are told of together
 _GATHERED = 100  # users whose ends are told of at once
 
@@ -57,6 +56,7 @@ class Hub:
         self.rules = rules
         self.process = secrets.token_hex(8)
         self.roster = Roster()
+        self.revisions = Revisions()
         self.presence = Presence(bus, self.process, self._tell_presence)
         self._bus = bus
         self._channel_exists = channel_exists
@@ -66,8 +66,6 @@ class Hub:
         self._closing = 0  # the code that all connections are closed with
         self._emptied: asyncio.Future[None] | None = None
         self._heartbeat = Heartbeat(self.roster.peers, sessions, ping_interval, self.end_session)
-        self._newest: OrderedDict[str, int] = OrderedDict()
-        self._late: deque[str] = deque(maxlen=_REMEMBERED)
         self._watchers: dict[Place, set[Peer]] = {}
         self._noting: dict[int, set[tuple[Channel, str | None]]] = {}
         self._left: dict[str, None] = {}  # users with a connection that ended, in this order
@@ -254,8 +252,7 @@ class Hub:
         # With nobody here, all that counts is which state of a record came last.
         if self.roster.peers or "revision" in message:
             event = Event.from_message(message)
-            if self._is_late(event):
-                self._late.append(seq)
+            if self.revisions.is_late(event, seq):
                 self._answer(event)
             else:
                 self._deliver(event, seq)
@@ -265,24 +262,6 @@ class Hub:
     def then(self, call: Callable[[], None]) -> None:
         """Call when all events that have come here so far have been delivered."""
         self._fanout.then(call)
-
-    def was_late(self, seq: str) -> bool:
-        """Whether an event was not delivered, since a later state of its record had been."""
-        return seq in self._late
-
-    def _is_late(self, event: Event) -> bool:
-        """Whether a later state of the record was delivered: of two processes that wrote, the
-        second was quicker to say so."""
-        if not event.revision:
-            # Made just now; that is late when somebody has changed it already.
-            return event.key in self._newest
-        if event.revision <= self._newest.get(event.key, 0):
-            return True
-        self._newest[event.key] = event.revision
-        self._newest.move_to_end(event.key)
-        if len(self._newest) > _REMEMBERED:
-            self._newest.popitem(last=False)
-        return False
 
     def _deliver(self, event: Event, seq: str) -> None:
         found = receivers(event, self.rules, self.roster)

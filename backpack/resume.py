@@ -72,7 +72,7 @@ class Resume:
             if topic != TOPIC:
                 continue
             event = Event.from_message(content)
-            if self._hub.was_late(seq) or _is_late(event, newest):
+            if self._hub.revisions.was_late(seq) or _is_late(event, newest):
                 continue
             if is_for(event, self._hub.rules, peer.user, channels):
                 found.append(Message(event.text.encode(), seq))
