@@ -23,6 +23,8 @@ from .errors import Unavailable
 from .events import RELOAD, Asker, Change, Channel, Event, notice
 from .fanout import Fanout, Line, Message, Peer
 from .heartbeat import Heartbeat
+from .losses import TOPIC as LOSSES
+from .losses import Losses
 from .presence import Place, Presence
 from .revisions import Revisions
 from .roster import Roster
@@ -62,6 +64,7 @@ class Hub:
         self._channel_exists = channel_exists
         self._numbers = itertools.count(1)
         self._fanout = Fanout()
+        self._losses = Losses(bus)
         self._lines: set[Line] = set()
         self._closing = 0  # the code that all connections are closed with
         self._emptied: asyncio.Future[None] | None = None
@@ -72,6 +75,7 @@ class Hub:
         self._telling: asyncio.Task[None] | None = None
         self._deaf = (
             bus.listen(TOPIC, self._event_sent),
+            bus.listen(LOSSES, lambda seq, _: self._tell_to_reload(seq)),
             bus.listen(SESSIONS, self._sessions_ended),
             bus.listen_break(self._doubt_all),
             bus.listen_loss(self._lose),
@@ -82,6 +86,7 @@ class Hub:
         await self.close_sockets(RESTART)
         await self._heartbeat.close()
         await self.presence.close()
+        await self._losses.close()
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.wait([self._telling])
@@ -151,7 +156,7 @@ class Hub:
             for user in users:
                 del self._left[user]
             with suppress(Unavailable):  # those who would hear it are cut off
-                await self.send_all([Event(notice(action="close", userId=user)) for user in users])
+                await self._send([Event(notice(action="close", userId=user)) for user in users])
 
     def subscribe(self, peer: Peer, channel: Channel) -> None:
         if self.roster.subscribe(peer, channel):
@@ -191,25 +196,33 @@ class Hub:
         self._bus.check()
 
     async def announce(self, changes: Sequence[Change]) -> None:
-        """Tell who may see it about finished writes, in this order; raises Unavailable."""
-        made = []
-        for change in changes:
-            record = orjson.loads(change.record)
-            made.append(events.of_change(change, record, await self._reach(record)))
-        await self.send_all(made)
+        """Tell who may see it about finished writes, in this order.
+
+        Raises Unavailable; then those who resume are told to read anew once that is possible.
+        """
+        with self._losses.unless_told():
+            made = []
+            for change in changes:
+                record = orjson.loads(change.record)
+                made.append(events.of_change(change, record, await self._reach(record)))
+            await self._send(made)
 
     async def pass_on(self, message: Mapping[str, Any], asker: Asker) -> None:
         """Send a client's message to whom it is for, by its own words; raises Unavailable."""
         reached = await self._reach(message)
         text = orjson.dumps(message).decode()
-        await self.send(Event(text, channel=reached.channel, users=reached.users, asker=asker))
+        await self._send([Event(text, channel=reached.channel, users=reached.users, asker=asker)])
 
     async def send(self, event: Event) -> None:
-        """Deliver an event on every process; raises Unavailable."""
+        """Deliver the event of a finished write on every process; fails as `announce` does."""
         await self.send_all([event])
 
     async def send_all(self, announced: Sequence[Event]) -> None:
-        """Deliver events in this order; raises Unavailable."""
+        """Deliver events of finished writes in this order; fails as `announce` does."""
+        with self._losses.unless_told():
+            await self._send(announced)
+
+    async def _send(self, announced: Sequence[Event]) -> None:
         wide = [event.message() for event in announced if not event.is_for_asker]
         if wide:
             await self._send_wide(wide, announced)
@@ -322,14 +335,15 @@ class Hub:
 
     def _lose(self) -> None:
         """Events are missing: who can be told so, is."""
-        told = []
         for peer in self.roster.all():
             if peer.held is not None:
                 # What it is being told may end before the gap, and what it is kept behind it.
                 peer.line.close(RESTART, "Try again")
-            elif peer.resumes:
-                told.append(peer)
-        self._fanout.add(told, Message(RELOAD.encode(), self._bus.position))
+        self._tell_to_reload(self._bus.position)
+
+    def _tell_to_reload(self, seq: str) -> None:
+        told = [peer for peer in self.roster.all() if peer.resumes]
+        self._fanout.add(told, Message(RELOAD.encode(), seq))
 
     def end_session(self, digest: str) -> None:
         """Close the connections of a session that is over."""

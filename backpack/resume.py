@@ -16,6 +16,7 @@ from .channels import Channels
 from .errors import BackpackError
 from .events import RELOAD, Channel, Event
 from .fanout import Batch, Message, Peer, stamp
+from .losses import TOPIC as LOSSES
 from .realtime import RESTART, TOPIC, Hub
 
 _AT_ONCE = 4  # replays at the same time; each may read all that is held
@@ -64,11 +65,13 @@ class Resume:
         peer: Peer,
         channels: frozenset[Channel],
     ) -> list[Message] | None:
-        """The messages for a peer; None when they are too much."""
+        """The messages for a peer; None when they are too much, or not all that there was."""
         found: list[Message] = []
         newest: dict[str, int] = {}
         size = 0
         for seq, topic, content in missed:
+            if topic == LOSSES:
+                return None
             if topic != TOPIC:
                 continue
             event = Event.from_message(content)

@@ -272,6 +272,75 @@ async def test_process_that_is_behind_repeats_nothing() -> None:
     await hub.close()
 
 
+class AwayBus(LocalBus):
+    """A bus that stores nothing while it is `away`, which is not known before."""
+
+    away = False
+
+    async def send(self, topic: str, message: Mapping[str, Any]) -> str:
+        if self.away:
+            raise Unavailable
+        return await super().send(topic, message)
+
+
+async def test_write_that_was_not_announced_means_reload_everywhere() -> None:
+    store, bus = DurableStore(None), AwayBus()
+    await store.open()
+
+    async def exists(channel: Channel) -> bool | None:
+        return None
+
+    sessions = Sessions(DocumentSessions(store), bus)
+    here, there = (Hub(bus, NO_RULES, sessions, exists, 1_000.0) for _ in range(2))
+    peers = [peer_of(hub, number) for number, hub in enumerate((here, there, there), 1)]
+    peers[0][0].resumes = peers[1][0].resumes = True
+    seq = await bus.send(TOPIC, Event('{"n":1}').message())
+    bus.away = True
+    with pytest.raises(Unavailable):
+        await here.announce([Change("create", "cars", b'{"_id":"1"}')])
+    with pytest.raises(Unavailable):
+        await here.pass_on({"action": "broadcast"}, Asker(here.process, 1))
+    bus.away = False
+    told = [await line.until(2) for _, line in peers[:2]]
+    late, line = peer_of(None, 4)
+    late.resumes, late.held = True, []
+    there.add(late)
+    await Resume(bus, there, NoChannels()).catch_up(late, seq, bus.position)  # type: ignore[arg-type]
+    await there.send(Event('{"n":2}'))
+
+    assert [[frame.get("action", frame.get("n")) for frame in one] for one in told] == [
+        [1, "reload"],
+        [1, "reload"],
+    ]
+    assert [frame.get("action", frame.get("n")) for frame in await line.until(2)] == ["reload", 2]
+    assert await peers[2][1].until(2) == [{"n": 1}, {"n": 2}]
+    for hub in (here, there):
+        await hub.close()
+    await store.close()
+
+
+async def test_hub_that_closes_tells_of_what_it_could_not_announce() -> None:
+    store, bus = DurableStore(None), AwayBus()
+    await store.open()
+
+    async def exists(channel: Channel) -> bool | None:
+        return None
+
+    sessions = Sessions(DocumentSessions(store), bus)
+    here, there = (Hub(bus, NO_RULES, sessions, exists, 1_000.0) for _ in range(2))
+    peer, line = peer_of(there, 1)
+    peer.resumes = True
+    bus.away = True
+    with pytest.raises(Unavailable):
+        await here.send(Event('{"n":1}'))
+    bus.away = False
+    await here.close()
+
+    assert [frame["action"] for frame in await line.until(1)] == ["reload"]
+    await there.close()
+    await store.close()
+
+
 class FailingBus(LateBus):
     """A bus that stores what it says that it could not; with `early`, it is delivered before."""
 
