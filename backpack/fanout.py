@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from . import frames
+from .connection import SLOW
 from .events import Asker, Channel
 from .sessions import Session
 
@@ -74,6 +75,7 @@ class Peer:
         "id",
         "line",
         "resumes",
+        "room",
         "session",
         "watches",
     )
@@ -88,17 +90,27 @@ class Peer:
         self.answered: Asker | None = None
         self.failed: set[Asker] | None = None
         self.held: list[Batch] | None = None
+        self.room = 0  # bytes that may yet be held
 
     @property
     def user(self) -> str:
         return self.session.user_id
 
+    def hold(self, room: int) -> None:
+        """Keep what comes until `release`; one for whom more than `room` bytes come is closed."""
+        self.held, self.room = [], room
+
     def deliver(self, batch: Batch) -> None:
         """Send a batch, or keep it while what was missed before is still on its way."""
-        if self.held is not None:
-            self.held.append(batch)
-        else:
+        if self.held is None:
             self.line.push(batch.for_peer(self))
+            return
+        self.room -= batch.size
+        if self.room < 0:
+            self.held.clear()
+            self.line.close(SLOW, "Too slow")
+        else:
+            self.held.append(batch)
 
     def release(self, is_news: Callable[[str], bool]) -> None:
         """Deliver what was kept, but for messages whose `seq` is no news."""
@@ -112,10 +124,11 @@ class Peer:
 class Batch:
     """Messages that the same receivers get one after the other, as the bytes of one write."""
 
-    __slots__ = ("_askers", "_plain", "_with_seq", "messages")
+    __slots__ = ("_askers", "_plain", "_with_seq", "messages", "size")
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
+        self.size = sum(len(message.text) for message in messages)  # bytes
         self._askers = {message.asker for message in messages if message.asker is not None}
         self._plain: bytes | None = None
         self._with_seq: bytes | None = None

@@ -30,6 +30,7 @@ class Line:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
+        self.closed = 0
         self.news = asyncio.Event()
 
     def send(self, frame: bytes) -> None:
@@ -42,7 +43,8 @@ class Line:
         """It is alive."""
 
     def close(self, code: int, reason: str) -> None:
-        raise AssertionError(f"closed with {code} {reason}")
+        self.closed = code
+        self.news.set()
 
     def abort(self) -> None:
         raise AssertionError("aborted")
@@ -54,6 +56,7 @@ class Line:
     async def until(self, number: int) -> list[dict[str, Any]]:
         async with asyncio.timeout(PATIENCE):
             while len(self.frames) < number:
+                assert not self.closed
                 self.news.clear()
                 await self.news.wait()
         return self.frames
@@ -207,6 +210,20 @@ async def test_peer_that_fails_does_not_stop_the_others(
     hub.remove(broken)
 
 
+async def test_held_messages_have_a_limit(hub: Hub) -> None:
+    (peer, line), (greedy, greedy_line) = peer_of(hub, 1), peer_of(hub, 2, "bob")
+    peer.hold(1_000)
+    greedy.hold(1_000)
+    await hub.send(Event(notice(text="a" * 800)))
+    await hub.send(Event(notice(text="b" * 800), users=("bob",)))
+    async with asyncio.timeout(PATIENCE):
+        await greedy_line.news.wait()
+    peer.release(lambda seq: True)
+
+    assert (greedy_line.closed, greedy_line.writes, greedy.held) == (1013, [], [])
+    assert [frame["text"][0] for frame in await line.until(1)] == ["a"]
+
+
 async def test_bus_messages_are_events(hub: Hub) -> None:
     _, line = peer_of(hub, 1)
 
@@ -256,7 +273,8 @@ async def test_process_that_is_behind_repeats_nothing() -> None:
     hub = Hub(bus, NO_RULES, Sessions(DocumentSessions(store), bus), exists, 1_000.0)
     resume = Resume(bus, hub, NoChannels())  # type: ignore[arg-type]
     peer, line = peer_of(None, 1)
-    peer.resumes, peer.held = True, []
+    peer.resumes = True
+    peer.hold(1_000)
     had = [await bus.send(TOPIC, Event(notice(n=n)).message()) for n in (1, 2)]
     hub.add(peer)
     catching_up = asyncio.create_task(resume.catch_up(peer, had[1], bus.position))
@@ -303,7 +321,8 @@ async def test_write_that_was_not_announced_means_reload_everywhere() -> None:
     bus.away = False
     told = [await line.until(2) for _, line in peers[:2]]
     late, line = peer_of(None, 4)
-    late.resumes, late.held = True, []
+    late.resumes = True
+    late.hold(1_000)
     there.add(late)
     await Resume(bus, there, NoChannels()).catch_up(late, seq, bus.position)  # type: ignore[arg-type]
     await there.send(Event('{"n":2}'))

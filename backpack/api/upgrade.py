@@ -137,7 +137,7 @@ def _connect(
         hub.add(peer)
         position = greet(backpack, peer, resume)
         if resume:
-            peer.held = []
+            peer.hold(settings.max_backlog)
             connection.do(partial(backpack.resume.catch_up, peer, resume, position))
     return connection
 
