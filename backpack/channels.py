@@ -43,7 +43,8 @@ class Caller:
 class Channels:
     """The channels of one backpack. `info` is the collection with the users' own records.
 
-    Each call is answered by an event to its asker, where it returns nothing.
+    Each call is answered by an event to its asker, where it returns nothing. Those raise
+    Unavailable before they change anything when it is known that nobody could be told.
     """
 
     def __init__(self, store: Store, records: Records, hub: Hub, memberships: Memberships) -> None:
@@ -77,6 +78,7 @@ class Channels:
 
     async def create(self, info: str, kind: str, name: str, caller: Caller) -> None:
         """Make a channel, and be in it."""
+        self._hub.check()
         rules.check_collection_name(kind)
         rules.admit(self._records.rules.of(kind).create, caller.user)
         if not await self._store.has_collection(kind):
@@ -109,12 +111,14 @@ class Channels:
 
     async def join(self, info: str, channel: Channel, caller: Caller) -> None:
         """Be in a channel that is there."""
+        self._hub.check()
         await self._find(channel, caller.user)
         _, record = await self._enter(info, channel, caller)
         await self._tell_subscribers("joinChannel", channel, caller, record)
 
     async def leave(self, info: str, channel: Channel, caller: Caller) -> None:
         """Be in a channel no longer, on no connection of the user."""
+        self._hub.check()
         had = False
 
         def edit(
@@ -149,6 +153,7 @@ class Channels:
 
     async def delete(self, info: str, messages: str, channel: Channel, caller: Caller) -> None:
         """Delete a channel with its messages, and take it from everybody who is in it."""
+        self._hub.check()
         for name in (info, messages):
             rules.check_collection_name(name)
         rules.admit(self._records.rules.of(info).update, caller.user)

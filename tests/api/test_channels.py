@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backpack.backpacks import Parts
+from backpack.bus import LocalBus
+from backpack.errors import Unavailable
+from backpack.homes import Memory
+from backpack.settings import Settings
+from backpack.testing import BackpackServer
 from tests.deployments import App
+from tests.replicas import SETTINGS
 from tests.talk import Frame, Socket
 
 INFO = {"usersInformationCollection": "infos"}
@@ -575,3 +583,54 @@ def test_forged_membership_of_a_hidden_channel_is_none(app: App, ada: Socket, bo
 
     assert [answer.get("code") for answer in answers] == ["forbidden"] * 3
     assert posted.status_code == 403
+
+
+class AwayBus(LocalBus):
+    """A bus that is known to be away for a while."""
+
+    away = False
+
+    def check(self) -> None:
+        if self.away:
+            raise Unavailable
+
+
+class AwayHome(Memory):
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.bus = AwayBus()
+
+    async def open(self, name: str) -> Parts:
+        return replace(await super().open(name), bus=self.bus)
+
+
+@pytest.mark.parametrize("deployment", ["memory"], indirect=True)  # its own home is below it
+def test_nothing_is_changed_while_nobody_can_be_told() -> None:
+    homes: list[AwayHome] = []
+
+    def home(settings: Settings) -> AwayHome:
+        homes.append(AwayHome(settings))
+        return homes[0]
+
+    server = BackpackServer(home, SETTINGS).start()
+    app = App(server.create(), server.port)
+    app.backpack.seed({"collections": {"messages": []}})
+    ada = app.socket("ada")
+    room, other = create(ada, "room"), create(ada, "other")
+    other.ask(ada, "leaveChannel")
+    before = (info_of(app, "ada"), app.ask("GET /rooms", actor="ada").json())
+
+    homes[0].bus.away = True
+    answers = [
+        ada.ask({"action": "createChannel", **INFO, "channelType": "rooms", "name": "third"}),
+        other.ask(ada, "joinChannel"),
+        room.ask(ada, "leaveChannel"),
+        room.delete(ada),
+    ]
+    homes[0].bus.away = False
+
+    assert [answer.get("code") for answer in answers] == ["unavailable"] * 4
+    assert (info_of(app, "ada"), app.ask("GET /rooms", actor="ada").json()) == before
+    assert other.ask(ada, "joinChannel")["action"] == "joinChannel"
+    app.close()
+    server.stop()
