@@ -139,6 +139,7 @@ class Backpack:
 
     async def close(self) -> None:
         self._stop_listening()
+        await self.records.close()
         await self.hub.close()
         await self.files.close()
         await self.sessions.close()

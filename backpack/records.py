@@ -5,20 +5,27 @@ Every rule is asked here; no request comes this far.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
 from . import documents, rules
 from .documents import Document
-from .errors import Forbidden, Invalid, NotFound, TooLarge
+from .errors import BackpackError, Forbidden, Invalid, NotFound, TooLarge
 from .events import CREATE, DELETE, MERGE, REPLACE, Asker, Change, Channel, channel_of
 from .queries import Query, project
 from .rules import OWNER, OWNER_FIELD, CollectionRules, Rules
 from .settings import Settings
 from .stores.base import Store
+
+_Result = TypeVar("_Result")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,9 @@ class Records:
     """What users do with collections and records. `user` is the id of who asks, None for a guest;
     `asker` the connection that they ask by, None for HTTP.
 
-    A write returns after it was announced. `channels_of` tells which channels a user
-    is in. `rules` is replaced as a whole when the backpack's rules change.
+    A write returns after it was announced, and goes on when its client has gone. `channels_of`
+    tells which channels a user is in. `rules` is replaced as a whole when the backpack's rules
+    change.
     """
 
     def __init__(
@@ -61,6 +69,12 @@ class Records:
         self._announcer = announcer
         self._channels_of = channels_of
         self._new_id = documents.Ids()
+        self._writes: set[asyncio.Future[Any]] = set()
+
+    async def close(self) -> None:
+        """Wait for writes whose clients have gone."""
+        if self._writes:
+            await asyncio.wait(self._writes)
 
     async def collections(self, user: str | None) -> list[str]:
         """The names of all collections; raises Forbidden."""
@@ -137,20 +151,29 @@ class Records:
         made = [self._stamped(held, documents.check(entry), user, at) for entry in entries]
         for record in made:
             check(record)
-        stored = await self._store.insert(collection, made)
-        answers = [self._shown(held, user, *pair) for pair in zip(made, stored, strict=True)]
-        answer = b"[" + b",".join(answers) + b"]" if many else answers[0]
         if many and asker is not None:
-            asker = replace(
-                asker, request=None
-            )  # each is told of by itself, the answer is the list
+            # Each is told of by itself, the answer is the list.
+            asker = replace(asker, request=None)
+        shown = partial(self._shown, held, user)
+        answers = await self._whole(self._insert(collection, made, asker, shown))
+        return b"[" + b",".join(answers) + b"]" if many else answers[0]
+
+    async def _insert(
+        self,
+        collection: str,
+        made: list[Document],
+        asker: Asker | None,
+        shown: Callable[[Document, bytes], bytes],
+    ) -> list[bytes]:
+        stored = await self._store.insert(collection, made)
+        answers = [shown(*pair) for pair in zip(made, stored, strict=True)]
         await self._announcer.announce(
             [
-                Change(CREATE, collection, record, asker, shown)
-                for record, shown in zip(stored, answers, strict=True)
+                Change(CREATE, collection, record, asker, answer)
+                for record, answer in zip(stored, answers, strict=True)
             ]
         )
-        return answer
+        return answers
 
     async def fill(self, collection: str, entries: list[Any]) -> list[bytes]:
         """Store new records whatever the rules say, for seeds and imports; answers them encoded."""
@@ -272,7 +295,17 @@ class Records:
                 check(new)
             return new
 
-        changed = await self._store.change(collection, record_id, guarded)
+        return await self._whole(self._edit(action, collection, record_id, asker, guarded))
+
+    async def _edit(
+        self,
+        action: str,
+        collection: str,
+        record_id: str,
+        asker: Asker | None,
+        edit: Callable[[Document], Document | None],
+    ) -> bytes:
+        changed = await self._store.change(collection, record_id, edit)
         if changed is None:
             raise NotFound
         record = changed.before if changed.after is None else changed.after
@@ -280,6 +313,23 @@ class Records:
             [Change(action, collection, record, asker, revision=changed.revision)]
         )
         return record
+
+    async def _whole(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+        """Store and announce, also when the client goes away meanwhile: others are to know."""
+        task = asyncio.ensure_future(write)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
+
+
+def _log_failure(task: asyncio.Future[Any]) -> None:
+    exc = None if task.cancelled() else task.exception()
+    if exc is not None and not isinstance(exc, BackpackError):
+        logger.error("A write failed after its client was gone", exc_info=exc)
 
 
 def _allow(_record: Document) -> None:

@@ -273,6 +273,22 @@ def test_broken_off_request_changes_nothing(app: App, cut: str) -> None:
     assert app.ask("GET /cars").json() == []
 
 
+def test_writes_of_clients_that_go_away_are_told(app: App) -> None:
+    app.make("cars")
+    listener = app.socket("ada")
+    for n in range(40):
+        body = json.dumps({"n": n}).encode()
+        head = request(app, "POST /cars", f"content-length: {len(body)}")
+        with connect(app) as connection:
+            connection.sendall(head + body)
+    app.ask("POST /cars", {"n": 40}).raise_for_status()
+    missing = {record["n"] for record in app.ask("GET /cars").json()}
+
+    assert 40 in missing
+    while missing:  # it is a failure when no more comes
+        missing.discard(listener.receive().get("response", {}).get("n"))
+
+
 @pytest.mark.parametrize("path", ["/", "/me", "/cars", "/no/such/route"])
 @pytest.mark.parametrize("host", ["backend", "frontend", "admin", "nobody"])
 def test_head_has_no_body(app: App, host: str, path: str) -> None:
