@@ -31,6 +31,7 @@ from .roster import Roster
 from .rules import Rules
 from .sessions import TOPIC as SESSIONS
 from .sessions import Sessions
+from .watchers import Watchers
 
 TOPIC = "events"  # of the bus; messages are events
 
@@ -59,17 +60,17 @@ class Hub:
         self.process = secrets.token_hex(8)
         self.roster = Roster()
         self.revisions = Revisions()
-        self.presence = Presence(bus, self.process, self._tell_presence)
+        self._fanout = Fanout()
+        self._watchers = Watchers(self._fanout)
+        self.presence = Presence(bus, self.process, self._watchers.tell)
         self._bus = bus
         self._channel_exists = channel_exists
         self._numbers = itertools.count(1)
-        self._fanout = Fanout()
         self._losses = Losses(bus)
         self._lines: set[Line] = set()
         self._closing = 0  # the code that all connections are closed with
         self._emptied: asyncio.Future[None] | None = None
         self._heartbeat = Heartbeat(self.roster.peers, sessions, ping_interval, self.end_session)
-        self._watchers: dict[Place, set[Peer]] = {}
         self._noting: dict[int, set[tuple[Channel, str | None]]] = {}
         self._left: dict[str, None] = {}  # users with a connection that ended, in this order
         self._telling: asyncio.Task[None] | None = None
@@ -140,8 +141,7 @@ class Hub:
             return
         for place in (None, *channels):
             self.presence.go(peer.user, place)
-        for place in tuple(peer.watches or ()):
-            self._unwatch(peer, place)
+        self._watchers.remove_all(peer)
         if not self._closing:  # who is here will soon be on another process
             self._left[peer.user] = None
             if self._telling is None or self._telling.done():
@@ -165,29 +165,12 @@ class Hub:
     def unsubscribe(self, peer: Peer, channel: Channel) -> None:
         if self.roster.unsubscribe(peer, channel):
             self.presence.go(peer.user, channel)
-            self._unwatch(peer, channel)
+            self._watchers.remove(peer, channel)
 
     def watch(self, peer: Peer, place: Place) -> None:
         """Tell a peer from now on who comes to a place and goes."""
         if peer.id in self.roster.peers:
-            if peer.watches is None:
-                peer.watches = set()
-            peer.watches.add(place)
-            self._watchers.setdefault(place, set()).add(peer)
-
-    def _unwatch(self, peer: Peer, place: Place) -> None:
-        if peer.watches is not None and place in peer.watches:
-            peer.watches.remove(place)
-            self._watchers[place].discard(peer)
-            if not self._watchers[place]:
-                del self._watchers[place]
-
-    def _tell_presence(self, place: Place, user: str, has_come: bool) -> None:
-        watchers = self._watchers.get(place)
-        if watchers:
-            named = {} if place is None else {"channelType": place.kind, "channelId": place.id}
-            text = notice(action="presence", **named, **{"joined" if has_come else "left": user})
-            self._fanout.add(tuple(watchers), Message(text.encode(), "", with_seq=False))
+            self._watchers.add(peer, place)
 
     # What is announced
 
@@ -322,9 +305,9 @@ class Hub:
         for peer in self.roster.of_channel(channel):
             if user is None or peer.user == user:
                 self.unsubscribe(peer, channel)
-        for peer in tuple(self._watchers.get(channel, ())):
+        for peer in self._watchers.of(channel):
             if user is None or peer.user == user:
-                self._unwatch(peer, channel)
+                self._watchers.remove(peer, channel)
 
     def _sessions_ended(self, _seq: str, message: Mapping[str, Any]) -> None:
         for digest in message["ended"]:
