@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,14 +33,20 @@ _HEAD = b"HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: "
 _LAST_HEAD = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: "
 
 
+# Bytes of an answer that are put together or written in one go: for 35 MB in one piece all others
+# waited 114 ms.
+_PIECE = 262_144
+_AT_ONCE = 500  # values that are joined in one go
+
+
 class EncodedJson(HTTPResponse):
     """An answer of status 200 whose body is JSON in bytes."""
 
     __slots__ = ("common",)
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         self.asgi = False
-        self.body = body
+        self.body = body  # type: ignore[assignment]  # Sanic only reads it
         self.content_type = "application/json"
         self.stream = None
         self.status = 200
@@ -55,19 +62,53 @@ class EncodedJson(HTTPResponse):
         """
         stream = self.stream
         if not isinstance(stream, Http) or data is not None or self._is_special(stream):
+            self.body = bytes(self.body or b"")
             self.headers.update({"content-type": "application/json", **self.common.values})
             await super().send(data, end_stream)
             return
         head = _HEAD if stream.keep_alive else _LAST_HEAD
         block = self.common.json_block
-        body: bytes = self.body or b""
-        await stream._send(b"%b%d\r\n%b\r\n\r\n%b" % (head, len(body), block, body))
+        body: Any = self.body or b""
+        if len(body) > _PIECE:
+            await stream._send(b"%b%d\r\n%b\r\n\r\n" % (head, len(body), block))
+            await _send_in_pieces(stream, body)
+        else:
+            await stream._send(b"%b%d\r\n%b\r\n\r\n%b" % (head, len(body), block, body))
         stream.stage = Stage.IDLE
         stream.response_func = None  # type: ignore[assignment]
 
     def _is_special(self, stream: Http) -> bool:
         """Whether there is more to do than to write a plain answer."""
         return bool(self.headers) or bool(stream.head_only) or stream.expecting_continue
+
+
+async def _send_in_pieces(stream: Http, body: bytes | bytearray) -> None:
+    """Write a long body, with turns for others between its pieces."""
+    view = memoryview(body)
+    try:
+        for at in range(0, len(body), _PIECE):
+            await stream._send(bytes(view[at : at + _PIECE]))
+            await asyncio.sleep(0)
+    except BaseException:
+        # An error's answer would be taken for the rest of this one.
+        transport = stream.protocol.transport
+        if transport is not None:
+            transport.abort()
+        raise
+
+
+async def join(records: Sequence[bytes]) -> bytes | bytearray:
+    """A JSON array of encoded values; of many with turns for others meanwhile."""
+    if len(records) <= _AT_ONCE:
+        return b"[" + b",".join(records) + b"]"
+    array = bytearray(b"[")
+    for start in range(0, len(records), _AT_ONCE):
+        if start:
+            array += b","
+            await asyncio.sleep(0)
+        array += b",".join(records[start : start + _AT_ONCE])
+    array += b"]"
+    return array
 
 
 def json(value: Any) -> EncodedJson:

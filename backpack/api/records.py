@@ -10,7 +10,7 @@ from sanic import Blueprint, HTTPResponse
 from ..errors import BadRequest
 from ..queries import parse_url
 from ..router import API, mount
-from .answers import EncodedJson, json
+from .answers import EncodedJson, join, json
 from .guards import guarded
 from .request import Request, read_json, read_object
 
@@ -42,7 +42,7 @@ async def find_records(request: Request, collection: str) -> HTTPResponse:
         await service.admit("list", collection, request.user)
         raise
     page = await service.find(collection, query, request.user)
-    response = EncodedJson(b"[" + b",".join(page.records) + b"]")
+    response = EncodedJson(await join(page.records))
     if page.total is not None:
         response.headers["x-total-count"] = str(page.total)
     return response

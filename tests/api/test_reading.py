@@ -251,3 +251,28 @@ def test_deep_filter_gets_422(cars: App) -> None:
         asked = {"$and": [asked]}
 
     assert cars.ask(f"GET /cars?filter={quote(json.dumps(asked))}").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/cars", "/cars?count=1"])
+def test_list_of_megabytes_arrives_whole(app: App, path: str) -> None:
+    app.make("cars")
+    made = []
+    for start in range(0, 1_500, 500):
+        batch = [{"n": n, "text": "x" * 1_000} for n in range(start, start + 500)]
+        made += app.ask("POST /cars", batch).json()
+    answer = app.ask(f"GET {path}")
+    assert answer.json() == made
+    assert int(answer.headers["content-length"]) == len(answer.content) > 1_500_000
+    # The same connection goes on.
+    assert app.ask(f"GET /cars/{made[0]['_id']}").json() == made[0]
+    head = app.ask(f"HEAD {path}")
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(answer.content)))
+
+
+def test_client_that_leaves_within_a_long_list_harms_nobody(app: App) -> None:
+    app.make("cars")
+    for _ in range(16):
+        app.ask("POST /cars", [{"text": "x" * 1_000}] * 900)
+    with app._http.stream("GET", f"{next(app._addresses)}/cars", headers=app.headers("user")) as it:
+        next(it.iter_raw(1_000))
+    assert app.ask("GET /cars?limit=1").status_code == 200
