@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from .rules import OWNER, Rules
 from .settings import Settings
 from .stores.base import Content as Content
 from .stores.base import FileStore, Store
+from .unbroken import Unbroken
 
 _Result = TypeVar("_Result")
 
@@ -58,7 +59,7 @@ class Files:
         self._doubts = Doubts(contents, self._metadata, self._quotas)
         self._new_id = documents.Ids()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._unbroken = Unbroken(expected=BadRequest)
 
     async def sweep(self) -> None:
         """Decide on what was left in doubt by a process that died."""
@@ -66,8 +67,7 @@ class Files:
 
     async def close(self) -> None:
         """Finish the changes under way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._unbroken.close()
 
     async def list_of(self, owner: str, user: str | None) -> list[Document]:
         """The metadata of all files of `owner`, the oldest first; raises Forbidden."""
@@ -150,7 +150,7 @@ class Files:
         try:
             yield arrival
         finally:
-            await self._whole(arrival.drop())
+            await self._unbroken.do(arrival.drop())
 
     async def check_free(self, user: str, filename: str) -> None:
         """Raise what `create` will raise for this name, as far as that is known before."""
@@ -219,7 +219,7 @@ class Files:
             checked["bucket"] = check_bucket(changes["bucket"])
         if "filename" in changes:
             checked["filename"] = check_filename(changes["filename"])
-        return await self._whole(self._update(user, filename, checked))
+        return await self._unbroken.do(self._update(user, filename, checked))
 
     async def _update(self, user: str, filename: str, changes: Document) -> Document:
         async with self._turn(user):
@@ -241,7 +241,7 @@ class Files:
 
     async def delete(self, user: str, filename: str) -> Document:
         """Delete a file and answer its metadata as it was; raises NotFound."""
-        return await self._whole(self._delete(user, filename))
+        return await self._unbroken.do(self._delete(user, filename))
 
     async def _delete(self, user: str, filename: str) -> Document:
         async with self._turn(user):
@@ -261,21 +261,4 @@ class Files:
     async def _become(self, arrival: Arrival, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Do the `work` that makes a file of an upload."""
         arrival.work = asyncio.ensure_future(work)
-        return await self._whole(arrival.work)
-
-    async def _whole(self, work: Awaitable[_Result]) -> _Result:
-        """Do `work` to its end, also when its client goes away."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_log_failure)
-            raise
-
-
-def _log_failure(task: asyncio.Future[Any]) -> None:
-    exc = None if task.cancelled() else task.exception()
-    if exc is not None and not isinstance(exc, BadRequest):
-        logger.error("A change failed after its client was gone", exc_info=exc)
+        return await self._unbroken.do(arrival.work)

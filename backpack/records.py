@@ -5,12 +5,10 @@ Every rule is asked here; no request comes this far.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import orjson
 
@@ -22,10 +20,7 @@ from .queries import Query, project
 from .rules import OWNER, OWNER_FIELD, CollectionRules, Rules
 from .settings import Settings
 from .stores.base import Store
-
-_Result = TypeVar("_Result")
-
-logger = logging.getLogger(__name__)
+from .unbroken import Unbroken
 
 
 @dataclass(frozen=True)
@@ -69,12 +64,11 @@ class Records:
         self._announcer = announcer
         self._channels_of = channels_of
         self._new_id = documents.Ids()
-        self._writes: set[asyncio.Future[Any]] = set()
+        self._unbroken = Unbroken(expected=BackpackError)
 
     async def close(self) -> None:
         """Wait for writes whose clients have gone."""
-        if self._writes:
-            await asyncio.wait(self._writes)
+        await self._unbroken.close()
 
     async def collections(self, user: str | None) -> list[str]:
         """The names of all collections; raises Forbidden."""
@@ -155,7 +149,7 @@ class Records:
             # Each is told of by itself, the answer is the list.
             asker = replace(asker, request=None)
         shown = partial(self._shown, held, user)
-        answers = await self._whole(self._insert(collection, made, asker, shown))
+        answers = await self._unbroken.do(self._insert(collection, made, asker, shown))
         return b"[" + b",".join(answers) + b"]" if many else answers[0]
 
     async def _insert(
@@ -295,7 +289,7 @@ class Records:
                 check(new)
             return new
 
-        return await self._whole(self._edit(action, collection, record_id, asker, guarded))
+        return await self._unbroken.do(self._edit(action, collection, record_id, asker, guarded))
 
     async def _edit(
         self,
@@ -313,23 +307,6 @@ class Records:
             [Change(action, collection, record, asker, revision=changed.revision)]
         )
         return record
-
-    async def _whole(self, write: Coroutine[Any, Any, _Result]) -> _Result:
-        """Store and announce, also when the client goes away meanwhile: others are to know."""
-        task = asyncio.ensure_future(write)
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_log_failure)
-            raise
-
-
-def _log_failure(task: asyncio.Future[Any]) -> None:
-    exc = None if task.cancelled() else task.exception()
-    if exc is not None and not isinstance(exc, BackpackError):
-        logger.error("A write failed after its client was gone", exc_info=exc)
 
 
 def _allow(_record: Document) -> None:
