@@ -1,4 +1,4 @@
-"""The admin host over HTTP: the SDK's files, and a page that says what this deployment serves."""
+"""The admin host over HTTP, as far as it is for everybody: the SDK's files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from .. import assets
 from ..api.health import report_health
 from ..api.request import Request
 from ..errors import BackpackError
-from ..pages import ADMIN_STATIC, render_landing
 from ..router import ADMIN, ELSEWHERE, mount
-from ..sites import find_file
+from .guards import find_session, signed_in
 
 admin = Blueprint("admin", url_prefix=mount(ADMIN))
 
@@ -49,16 +48,14 @@ async def sdk(request: Request, **_: Any) -> HTTPResponse:
     )
 
 
-@admin.get("/static/<name:str>", ignore_body=True)
-async def static(request: Request, name: str, **_: Any) -> HTTPResponse:
-    return await file(find_file(ADMIN_STATIC, name), headers={"cache-control": "no-cache"})
-
-
-@admin.get("/", ignore_body=True)
-async def landing(request: Request, **_: Any) -> HTTPResponse:
-    return render_landing(request)
-
-
 @admin.get(ELSEWHERE, ignore_body=True)
-async def elsewhere(request: Request, refusal: BackpackError, **_: Any) -> HTTPResponse:
+async def elsewhere(request: Request, refusal: BackpackError, **_: Any) -> HTTPResponse | None:
+    # Who is signed in sees it in the panel's frame.
+    if not hasattr(request.app.ctx, "registry") or await find_session(request) is None:
+        raise refusal
+    return await _refuse(request, refusal=refusal)
+
+
+@signed_in
+async def _refuse(request: Request, refusal: BackpackError) -> HTTPResponse:
     raise refusal
