@@ -1,25 +1,41 @@
-"""The backpacks of this process, as the command line and a sandbox's control socket handle them:
-plain values in, JSON values out."""
+"""The backpacks of this process: those of a sandbox, or of a folder that a command has opened."""
 
 from __future__ import annotations
 
 import asyncio
+import platform
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Sequence,
+    Set,
+)
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
+from .. import __version__
 from ..backpacks import Backpack
-from ..backup import Counts
-from ..errors import BackpackError, Invalid
+from ..backup import DATA, PARTS, Counts
+from ..errors import BackpackError, Invalid, NotFound
 from ..exports import export
 from ..imports import Import
+from ..logs import Logs
 from ..sites import Site
 from ..steps import Result, Steps
 from ..tenants import Tenants
+from ..trash import Discarded, moment
 from ..versions import Version
+from .base import Capability, Deleted, Described, Measured, Node, Service, SiteVersion, Status
+from .local_console import LocalConsole
+from .turns import Turns
+
+_TELL = 1.0  # seconds between two lines about how far it is
+_SERVICE = "process"
 
 
 @dataclass(frozen=True)
@@ -35,157 +51,187 @@ class Endpoint:
         """The URL of `label`'s host, such as `admin` or `my-app-be`."""
         return f"http://{label}.{self.domain}:{self.port}"
 
-    def describe(self, name: str) -> dict[str, str]:
-        """The URLs of a backpack; `connect` is for clients that cannot resolve the host names."""
+    def describe(self, name: str, api_key: str) -> Described:
+        """A backpack that is served here."""
         return {
+            "name": name,
+            "api_key": api_key,
             "backend": self.url(f"{name}-be"),
             "frontend": self.url(name),
             "connect": f"http://{self.address}:{self.port}/~{name}",
         }
 
 
-_TELL = 1.0  # seconds between two lines about how far it is
-
-Described = list[dict[str, str]]
-Indexes = list[dict[str, Any]]
-SiteVersions = list[dict[str, Any]]
-
-
 class LocalDriver:
-    """Creates, lists, changes and deletes backpacks.
+    """The Driver of `tenants`.
 
-    A backpack is described as `{"name", "api_key"}`, and where it is served also by `backend`,
-    `frontend` and `connect`.
+    `logs`: where what it says, and what they log, is collected. `gone` is told the name of each
+    backpack that is no more, and not in the trash either.
     """
 
-    def __init__(self, tenants: Tenants, endpoint: Endpoint | None = None) -> None:
+    capabilities: frozenset[Capability] = frozenset()
+
+    def __init__(
+        self,
+        tenants: Tenants,
+        endpoint: Endpoint | None = None,
+        logs: Logs | None = None,
+        gone: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._tenants = tenants
         self._endpoint = endpoint
-
-    async def perform(
-        self,
-        command: str,
-        arguments: Mapping[str, Any],
-        content: AsyncIterator[bytes] | None = None,
-    ) -> Steps:
-        """What the method named `command` says and returns; `content` is for those of `RECEIVING`.
-
-        Raises Invalid when there is no such command.
-        """
-        if command not in COMMANDS:
-            raise Invalid(f"There is no command {command!r}")
-        if command in RECEIVING:
-            arguments = {**arguments, "content": content}
-        said = getattr(self, command)(**arguments)
-        if isinstance(said, Awaitable):
-            yield Result(await said)
-            return
-        async with aclosing(said):
-            async for step in said:
-                yield step
-
-    async def create(self, name: str, api_key: str | None = None) -> dict[str, str]:
-        """A new backpack, described; raises Invalid, Conflict."""
-        return self._describe(await self._tenants.create(name, api_key))
+        self._logs = logs or Logs()
+        self._gone = gone
+        self._turns = Turns()
 
     def names(self) -> Sequence[str]:
-        """The names of all backpacks, in code point order; none is opened for it."""
         return self._tenants.names()
 
-    async def list(self) -> Described:
-        """All backpacks, described, in code point order of their names."""
-        return [described async for described in self._each()]
+    async def describe(self, name: str) -> Described:
+        return self._describe(await open_backpack(self._tenants, name))
 
-    async def first(self, count: int) -> Described:
-        """The first `count` of what `list` would say."""
-        return [described async for described in self._each(count)]
+    def _describe(self, backpack: Backpack) -> Described:
+        name, api_key = backpack.name, backpack.config.api_key
+        if self._endpoint is None:
+            return {"name": name, "api_key": api_key}
+        return self._endpoint.describe(name, api_key)
 
-    async def _each(self, count: int | None = None) -> AsyncIterator[dict[str, str]]:
-        for name in self._tenants.names()[:count]:
-            if self._tenants.get(name) is not None:
-                yield self._describe(await self._open(name))
-            await asyncio.sleep(0)  # others get a turn: each has a file to open
+    def create(
+        self, name: str, api_key: str | None = None, mongo_url: str = "", redis_url: str = ""
+    ) -> Steps:
+        if mongo_url or redis_url:
+            raise Invalid("Databases of your own are for a swarm: here a file has everything")
+        return self._in_turn(name, self._create(name, api_key))
 
-    async def delete(self, name: str) -> dict[str, str]:
-        """Delete a backpack with everything in it: `{"name"}`; raises NotFound."""
-        await self._tenants.delete(name)
-        return {"name": name}
+    async def _create(self, name: str, api_key: str | None) -> Steps:
+        described = self._describe(await self._tenants.create(name, api_key))
+        yield f"Made {name}, with a database and folders of its own"
+        if "backend" in described:
+            yield f"Its backend is served at {described['backend']}"
+            yield f"Its frontend is served at {described['frontend']}"
+        yield Result(described)
 
-    async def key(self, name: str) -> dict[str, str | None]:
-        """`{"name", "api_key", "previous_until"}`; raises NotFound.
+    def delete(self, name: str) -> Steps:
+        return self._in_turn(name, self._delete(name))
 
-        `previous_until`: the ISO 8601 time until which the key before works too, or null.
-        """
-        return _describe_key(await self._open(name))
+    async def _delete(self, name: str) -> Steps:
+        deleted = self._deleted(await self._tenants.discard(name))
+        yield f"Stopped {name} and moved it into the trash, where it stays until {deleted['until']}"
+        await self.sweep()
+        yield Result(deleted)
 
-    async def rotate_key(self, name: str, now: bool = False) -> dict[str, str | None]:
-        """A new API key, described as `key` does; the one before works 24 hours more, or with `now`
-        no longer."""
-        backpack = await self._open(name)
-        await backpack.rotate_key(now=now)
-        return _describe_key(backpack)
+    async def trash(self) -> list[Deleted]:
+        return [self._deleted(one) for one in await self._tenants.trash()]
 
-    async def rules(self, name: str) -> dict[str, Any]:
-        """A backpack's access rules, as they were set; raises NotFound."""
-        return dict((await self._open(name)).config.rules.raw)
+    def _deleted(self, one: Discarded) -> Deleted:
+        until = moment(self._tenants.until(one))
+        return {"name": one.name, "deleted_at": one.deleted_at, "until": until}
 
-    async def set_rules(self, name: str, rules: object) -> dict[str, Any]:
-        """Put access rules in force and answer them; raises NotFound, and Invalid whose fields name
-        each wrong entry."""
-        backpack = await self._open(name)
-        await backpack.set_rules(rules)
-        return dict(backpack.config.rules.raw)
+    def restore(self, name: str, deleted_at: str | None = None) -> Steps:
+        return self._in_turn(name, self._restore(name, deleted_at))
 
-    async def indexes(self, name: str, collection: str | None = None) -> Indexes:
-        """The indexes of a backpack, or of one collection: `[{"collection", "fields", "state",
-        "elements", "uses"}]`; raises NotFound."""
-        found = await (await self._open(name)).indexed.indexes(collection)
-        return [asdict(index) for index in found]
+    async def _restore(self, name: str, deleted_at: str | None) -> Steps:
+        await self._tenants.restore(name, deleted_at)
+        yield f"Moved {name} back out of the trash"
+        yield Result(await self.describe(name))
 
-    async def pin_index(self, name: str, collection: str, fields: str) -> Indexes:
-        """Have an index on `fields`, such as `brand,-price`, and keep it; answers as `indexes`
-        does. Raises NotFound, and Invalid where there can be none."""
-        await (await self._open(name)).indexed.pin_index(collection, fields)
-        return await self.indexes(name, collection)
+    def purge(self, name: str, deleted_at: str | None = None) -> Steps:
+        return self._in_turn(name, self._purge(name, deleted_at))
 
-    async def forbid_index(self, name: str, collection: str, path: str) -> Indexes:
-        """Drop the indexes with `path` and make none; answers as `indexes` does. Raises NotFound,
-        Invalid."""
-        await (await self._open(name)).indexed.forbid_index(collection, path)
-        return await self.indexes(name, collection)
+    async def _purge(self, name: str, deleted_at: str | None) -> Steps:
+        await self._tenants.purge(name, deleted_at)
+        yield f"Removed {name} from the trash, for good"
+        await self._forget({name})
+        yield Result({"name": name})
 
-    async def release_index(self, name: str, collection: str, fields: str) -> Indexes:
-        """End what `pin_index` or `forbid_index` did; answers as `indexes` does. Raises NotFound,
-        Invalid."""
-        await (await self._open(name)).indexed.release_index(collection, fields)
-        return await self.indexes(name, collection)
+    async def sweep(self) -> None:
+        """Remove for good what was deleted long enough ago."""
+        await self._forget(await self._tenants.sweep_trash())
+
+    async def _forget(self, removed: Set[str]) -> None:
+        kept = {one.name for one in await self._tenants.trash()}
+        for name in removed - kept - set(self.names()):
+            self._logs.forget(name)
+            if self._gone is not None:
+                await self._gone(name)
+
+    def _in_turn(self, name: str, steps: Steps) -> Steps:
+        return self._logs.noting(name, self._turns.take(name, steps))
+
+    async def status(self, name: str) -> Status:
+        state, reason = await self._state(name)
+        is_down = state == "down"
+        process: Service = {
+            "name": _SERVICE,
+            "wanted": 1,
+            "running": 0 if is_down else 1,
+            "image": f"backpack {__version__}",
+            "reason": reason if is_down else "",
+        }
+        return {"name": name, "state": state, "reason": reason, "services": [process]}
+
+    async def _state(self, name: str) -> tuple[Literal["up", "degraded", "down"], str]:
+        try:
+            await (await self._tenants.backpack(name)).reload()
+        except NotFound:
+            raise
+        except BackpackError as exc:
+            return "down", exc.message
+        tenant = self._tenants.get(name)
+        try:
+            if tenant is not None and tenant.site is not None:
+                await tenant.site.live()
+        except BackpackError as exc:
+            return "degraded", f"The site cannot be served: {exc.message}"
+        return "up", ""
+
+    def scale(self, name: str, replicas: int) -> Steps:
+        return self._in_turn(name, self._scale(name, replicas))
+
+    async def _scale(self, name: str, replicas: int) -> Steps:
+        status = await self.status(name)
+        if replicas != 1:
+            raise Invalid(
+                "One process serves all backpacks here, so none can have "
+                f"{replicas}: that takes a swarm"
+            )
+        yield f"{name} is served by one process, as ever"
+        yield Result(status)
+
+    async def logs(
+        self, name: str, service: str | None = None, tail: int = 200, follow: bool = False
+    ) -> AsyncGenerator[str, None]:
+        if self._tenants.get(name) is None:
+            raise self._tenants.unknown(name)
+        if service not in (None, _SERVICE):
+            raise NotFound(f"There is no service {service!r}; there is: {_SERVICE}")
+        async with aclosing(self._logs.read(name, tail, follow)) as lines:
+            async for line in lines:
+                yield line
 
     async def deploy(
         self, name: str, who: str, content: AsyncIterator[bytes] | None = None
     ) -> Steps:
-        """Make the zip that comes as `content` the site of a backpack, described as `sites` does;
-        raises NotFound, Invalid, TooLarge, NoSpace, Unavailable."""
         site = self._tenants.site(name)
         if content is None:
             raise Invalid("There is no zip to deploy")
-        async for step in site.deploy(content, who):
-            yield (
-                Result(self._describe_site(name, step.value)) if isinstance(step, Result) else step
-            )
+        async with aclosing(site.deploy(content, who)) as steps:
+            async for step in steps:
+                yield (
+                    Result(self._describe_site(name, step.value))
+                    if isinstance(step, Result)
+                    else step
+                )
 
-    async def rollback(self, name: str, version: int | None = None) -> dict[str, Any]:
-        """Serve another version of a site again, None for the one before; described as `sites`
-        does. Raises NotFound, Invalid."""
+    async def rollback(self, name: str, version: int | None = None) -> SiteVersion:
         return self._describe_site(name, await self._tenants.site(name).rollback(version))
 
-    async def sites(self, name: str) -> SiteVersions:
-        """The versions of a site that are kept, the oldest first: `[{"name", "version", "live",
-        "at", "who", "size", "files"}]`, and `url` where it is served; raises NotFound, Invalid."""
+    async def sites(self, name: str) -> list[SiteVersion]:
         versions = await self._tenants.site(name).versions()
         return [self._describe_site(name, version) for version in versions]
 
-    def _describe_site(self, name: str, version: Version) -> dict[str, Any]:
-        described = {
+    def _describe_site(self, name: str, version: Version) -> SiteVersion:
+        described: SiteVersion = {
             "name": name,
             "version": version.number,
             "live": version.since > 0,
@@ -198,15 +244,16 @@ class LocalDriver:
             described["url"] = self._endpoint.url(name)
         return described
 
-    async def export_backup(self, name: str, with_key: bool = False) -> Steps:
-        """Everything of a backpack as one file, whose bytes are steps: `{"name", "users",
-        "collections", "documents", "files", "bytes"}`. Raises NotFound, NoSpace."""
+    async def export_backup(
+        self, name: str, with_key: bool = False, only: Collection[str] | None = None
+    ) -> Steps:
         counts = Counts()
         told = time.monotonic()
-        backpack = await self._open(name)
+        backpack = await open_backpack(self._tenants, name)
         tenant = self._tenants.get(name)
         site = tenant.site if tenant else None
-        pieces = export(backpack, site, counts, with_key=with_key)
+        parts = only or (PARTS if with_key else DATA)
+        pieces = export(backpack, site, counts, parts)
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
@@ -219,14 +266,12 @@ class LocalDriver:
     async def import_backup(
         self, name: str, content: AsyncIterator[bytes], replace: bool = False
     ) -> Steps:
-        """Make a backpack of such a file, described with what came; with `replace` it takes the
-        place of one there is. Raises Invalid, Conflict, TooLarge, NoSpace."""
         counts = Counts()
 
         async def fill(backpack: Backpack, site: Site | None) -> None:
             await Import(backpack, site, content, counts).run()
 
-        work = asyncio.create_task(self._tenants.restore(name, fill, replace=replace))
+        work = asyncio.create_task(self._tenants.build(name, fill, replace=replace))
         try:
             while not (await asyncio.wait([work], timeout=_TELL))[0]:
                 yield f"Imported {counts} so far"
@@ -235,49 +280,41 @@ class LocalDriver:
             work.cancel()
             await asyncio.wait([work])
         yield f"Imported {counts}"
-        described = self._describe(await self._open(name))
+        described = await self.describe(name)
         yield Result({**described, **asdict(counts)})
 
-    async def _open(self, name: str) -> Backpack:
+    async def metrics(self) -> list[Measured]:
+        return []  # this process serves them all
+
+    async def nodes(self) -> list[Node]:
+        name = platform.node()
+        address = self._endpoint.address if self._endpoint else ""
+        return [
+            {
+                "id": name,
+                "name": name,
+                "role": "manager",
+                "state": "ready",
+                "availability": "active",
+                "address": address,
+                "labels": {},
+            }
+        ]
+
+    @asynccontextmanager
+    async def console(self, name: str) -> AsyncIterator[LocalConsole]:
+        console = LocalConsole(await open_backpack(self._tenants, name))
         try:
-            return await self._tenants.backpack(name)
-        except BackpackError as exc:
-            if self._tenants.get(name) is not None:
-                exc.message = f"{name}: {exc.message}"
-            raise
-
-    def _describe(self, backpack: Backpack) -> dict[str, str]:
-        described = {"name": backpack.name, "api_key": backpack.config.api_key}
-        if self._endpoint is not None:
-            described |= self._endpoint.describe(backpack.name)
-        return described
+            yield console
+        finally:
+            console.close()
 
 
-# Those that take what stands behind a command on the control socket.
-RECEIVING = ("deploy", "import_backup")
-COMMANDS = (
-    "create",
-    "delete",
-    "deploy",
-    "export_backup",
-    "forbid_index",
-    "import_backup",
-    "indexes",
-    "key",
-    "list",
-    "pin_index",
-    "release_index",
-    "rollback",
-    "rotate_key",
-    "rules",
-    "set_rules",
-    "sites",
-)
-
-
-def _describe_key(backpack: Backpack) -> dict[str, str | None]:
-    config = backpack.config
-    until = None
-    if config.has_previous_key:
-        until = datetime.fromtimestamp(config.previous_until, UTC).isoformat(timespec="seconds")
-    return {"name": backpack.name, "api_key": config.api_key, "previous_until": until}
+async def open_backpack(tenants: Tenants, name: str) -> Backpack:
+    """The opened backpack; what keeps it from that is told with its name."""
+    try:
+        return await tenants.backpack(name)
+    except BackpackError as exc:
+        if tenants.get(name) is not None:
+            exc.message = f"{name}: {exc.message}"
+        raise
