@@ -256,6 +256,8 @@ def _check_paths(paths: list[str]) -> None:
     # With the smallest character in place of / what is in a folder comes right behind it.
     keys = sorted((compose(path.casefold()).rstrip("/").replace("/", "\0"), path) for path in paths)
     for (key, path), (following, other) in pairwise(keys):
+        if path == other:
+            raise _refused(path, "is in the zip twice")
         if key == following:
             raise _refused(other, f"and {path!r} are one file on some disks")
         if following.startswith(key + "\0") and not path.endswith("/"):

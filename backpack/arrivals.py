@@ -43,7 +43,7 @@ class Arrival:
         self._content = secrets.token_hex(16)
         self._incoming = self._contents.create(self._content)
 
-    async def write(self, data: Sequence[bytes]) -> None:
+    async def write(self, data: Sequence[bytes | memoryview]) -> None:
         """More of the file; raises TooLarge, NoSpace, Unavailable."""
         assert self._incoming is not None
         size = sum(map(len, data))

@@ -49,6 +49,22 @@ def is_for(event: Event, rules: Rules, user: str, channels: Container[Channel]) 
     return user not in event.without
 
 
+def why_not(event: Event, rules: Rules, peer: Peer, is_receiver: bool) -> str | None:
+    """Why a peer does not get an event, or not yet; None for one that does."""
+    if is_receiver:
+        if peer.held is not None:
+            return "catching up"
+        return "backlog" if peer.line.is_behind else None
+    access = _access(event, rules)
+    if access == NONE or (access == OWNER and peer.user not in _owners(event.owner)):
+        return "rule"
+    if event.users is not None and peer.user not in event.users:
+        return "not for this user"
+    if event.channel is not None and event.channel not in (peer.channels or ()):
+        return "not subscribed"
+    return "not for this user"
+
+
 def _access(event: Event, rules: Rules) -> str:
     return rules.of(event.collection).read if event.collection else PUBLIC
 

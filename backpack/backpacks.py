@@ -17,24 +17,29 @@ import orjson
 from . import rules
 from .bus import Bus
 from .channels import Channels
-from .documents import Document
-from .errors import Conflict, Invalid
+from .documents import Document, Ids
+from .errors import Conflict, Invalid, NotFound
 from .events import Channel
 from .files import Files
+from .inspector import Inspector
 from .memberships import Memberships
 from .names import check_key, new_key
+from .notices import Noticed, Notices
 from .origins import is_developers
 from .passwords import Passwords
 from .realtime import Hub
 from .records import Records
 from .resume import Resume
-from .rules import Rules
+from .rules import COLLECTION_NAME, Rules
 from .sessions import Sessions, SessionStore
 from .settings import Settings
 from .stores.base import FileStore, Indexed, Store
 from .throttle import Throttle
 from .users import Users
+from .writes import Writes
 
+TOPIC = "config"  # of the bus; messages are configurations as they are stored
+DROPPED = "dropped"  # of the bus; messages are {"name"}, of a collection that was deleted
 KEY_OVERLAP = 86_400  # seconds that a rotated key still works
 _CONFIG = "_backpack"
 
@@ -101,7 +106,9 @@ class Backpack:
         self.store = parts.store
         self.bus = parts.bus
         self._parts = parts
-        self.users = Users(parts.store, passwords)
+        self.notices = Notices(parts.bus)
+        noticed = Noticed(parts.store, self.notices)
+        self.users = Users(noticed, passwords)
         self.sessions = Sessions(parts.sessions, parts.bus, settings.session_ttl)
         self.hub = Hub(
             parts.bus,
@@ -110,14 +117,19 @@ class Backpack:
             self._channel_exists,
             settings.ping_interval,
         )
-        self.records = Records(parts.store, settings, config.rules, self.hub, self._channels_of)
-        self.memberships = Memberships(parts.store, self.records)
-        self.channels = Channels(parts.store, self.records, self.hub, self.memberships)
+        announced = Noticed(parts.store, self.notices, announced=True)
+        self.writes = Writes(announced, self.hub)
+        self.ids = Ids()
+        self.inspector = Inspector(parts.bus, self.hub, self.writes)
+        self._noticed = noticed
+        self.records = Records(announced, settings, config.rules, self.writes, self._channels_of)
+        self.memberships = Memberships(noticed, self.records)
+        self.channels = Channels(noticed, self.records, self.hub, self.memberships)
         self.resume = Resume(parts.bus, self.hub, self.channels)
-        self.files = Files(parts.store, parts.files, settings, config.rules)
+        self.files = Files(noticed, parts.files, settings, config.rules)
         self.throttle = Throttle(registrations_per_hour=settings.registrations_per_hour or None)
         self._use(config)
-        self._stop_listening = parts.bus.listen("config", self._config_sent)
+        self._stop_listening = parts.bus.listen(TOPIC, self._config_sent)
 
     @classmethod
     async def open(
@@ -139,9 +151,11 @@ class Backpack:
 
     async def close(self) -> None:
         self._stop_listening()
-        await self.records.close()
+        await self.writes.close()
         await self.hub.close()
         await self.files.close()
+        await self.notices.close()
+        await self.inspector.close()
         await self.sessions.close()
         await self._parts.close()
 
@@ -178,14 +192,24 @@ class Backpack:
     def _config_sent(self, _seq: str, message: Mapping[str, Any]) -> None:
         self._use(Config.from_document(dict(message)))
 
-    async def _change_config(self, change: Mapping[str, Any]) -> None:
-        """Write a change of the configuration, and let every process of this backpack know it."""
-        changed = await self.store.change(_CONFIG, self.name, lambda old: {**old, **change})
+    async def _change_config(
+        self, change: Mapping[str, Any], check: Callable[[Config], None] | None = None
+    ) -> Config:
+        """Write a change of the configuration, and let every process of this backpack know it;
+        answers the one before, in which `check` may find a reason to raise."""
+
+        def edit(old: Document) -> Document:
+            if check is not None:
+                check(Config.from_document(old))
+            return {**old, **change}
+
+        changed = await self.store.change(_CONFIG, self.name, edit)
         assert changed is not None
         assert changed.after is not None
         document = orjson.loads(changed.after)
         self._use(Config.from_document(document))
-        await self.bus.send("config", document)
+        await self.bus.send(TOPIC, document)
+        return Config.from_document(orjson.loads(changed.before))
 
     async def set_key(self, key: str) -> None:
         """Make `key` the API key; the one before stops working."""
@@ -201,11 +225,26 @@ class Backpack:
         await self._change_config({"apiKey": key, "previousKey": previous, "previousUntil": until})
         return key
 
-    async def set_rules(self, raw: object) -> None:
-        """Put new access rules in force; raises Invalid, whose fields name each wrong entry."""
+    async def set_rules(self, raw: object, was: object = None) -> Rules:
+        """Put new access rules in force and answer those before; raises Invalid, whose fields name
+        each wrong entry, and Conflict where those before are not what `was` says, if it does."""
+
+        def check(before: Config) -> None:
+            if was is not None and dict(before.rules.raw) != was:
+                raise Conflict("The rules have been changed meanwhile", code="changed_meanwhile")
+
         # As text: MongoDB would read the dots in the names of rules as paths.
         text = orjson.dumps(rules.parse(raw).raw).decode()
-        await self._change_config({"rules": text})
+        return (await self._change_config({"rules": text}, check)).rules
+
+    async def delete_collection(self, name: str) -> None:
+        """Delete a collection with its documents; who resumes is told to read anew. Raises
+        NotFound."""
+        is_one = COLLECTION_NAME.fullmatch(name)
+        if not is_one or not await self._noticed.drop_collection(name):
+            raise NotFound(f"There is no collection {name[:100]!r}", code="unknown_collection")
+        await self.bus.send(DROPPED, {"name": name})
+        await self.hub.tell_to_reload()
 
     def accepts_key(self, authorization: str) -> bool:
         """Whether an `authorization` header carries this backpack's key; takes the same time for

@@ -17,14 +17,19 @@ Sessions are not in it. How one is written stands in `exports`, how one is read 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from . import __version__, documents
 from .documents import Document
+from .errors import BadRequest
+from .steps import counted
 from .tarball import damaged
 
 PARTS = ("rules", "key", "indexes", "users", "collections", "files", "site")
+DATA = ("rules", "indexes", "users", "collections", "files", "site")  # all but the key
 
 _FORMAT, _VERSION = "backpack", 1
 
@@ -49,14 +54,10 @@ class Counts:
 
     def __str__(self) -> str:
         return (
-            f"{_several(self.users, 'user')}, {_several(self.collections, 'collection')}, "
-            f"{_several(self.documents, 'record')} and {_several(self.files, 'file')} "
+            f"{counted(self.users, 'user')}, {counted(self.collections, 'collection')}, "
+            f"{counted(self.documents, 'record')} and {counted(self.files, 'file')} "
             f"({self.bytes / 1e6:,.1f} MB)"
         )
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,15 @@ class Place:
         return f"{self.folder}/{self.number:06}" if self.folder else "manifest.json"
 
 
-def manifest(name: str, with_key: bool) -> Document:
-    """What manifest.json says of a backup of the backpack `name`."""
+def manifest(name: str, parts: Collection[str]) -> Document:
+    """What manifest.json says of a backup of the backpack `name` with these parts."""
     return {
         "format": _FORMAT,
         "version": _VERSION,
         "backpack": name,
         "exportedAt": documents.now(),
         "by": __version__,
-        "parts": [part for part in PARTS if part != "key" or with_key],
+        "parts": [part for part in PARTS if part in parts],
     }
 
 
@@ -104,3 +105,13 @@ def check_manifest(data: Any) -> list[str]:
         why = f"has parts that this Backpack does not know: {unknown!r}; update Backpack"
         raise damaged("manifest.json", why)
     return parts
+
+
+@contextmanager
+def told_of(where: str) -> Iterator[None]:
+    """Says of what is refused inside where it stands."""
+    try:
+        yield
+    except BadRequest as exc:
+        why = "; ".join(f"{name or 'it'} {why}" for name, why in (exc.fields or {}).items())
+        raise damaged(where, f"{exc.message}: {why}" if why else exc.message) from exc

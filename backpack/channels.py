@@ -6,7 +6,7 @@ Who is in which is kept by `memberships`; who hears of it, `realtime` knows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,10 +15,10 @@ import orjson
 
 from . import rules
 from .documents import Document, is_id
-from .errors import BackpackError, Forbidden, NotFound
-from .events import Asker, Channel, Event
+from .errors import BackpackError, NotFound
+from .events import Asker, Channel, Drop, Event, State
 from .fanout import Peer
-from .memberships import Memberships, channels_in, current_in, enter, entry, leave
+from .memberships import Membership, Memberships, current_in, enter, entry, leave
 from .queries import Query, both, equals, parse_filter
 from .realtime import Hub
 from .records import Records
@@ -67,20 +67,21 @@ class Channels:
     async def join_all(self, info: str, caller: Caller) -> list[Document]:
         """Subscribe to every channel the user is in; their entries."""
         with self._hub.noting_drops() as dropped:
-            record = await self._memberships.record(info, caller.user)
-            held = channels_in(record)
+            membership = await self._memberships.record(info, caller.user)
+            held = membership.channels
             there, readable = await self._look_up(held, caller.user)
             gone = [channel for channel in held if channel not in there]
             if gone:
                 await self._memberships.forget(info, caller.user, gone)
-        joined = self._subscribe(caller.peer, readable, dropped)
+        states = dict.fromkeys(readable, membership.state)
+        joined = self._subscribe(caller.peer, states, dropped)
         return [entry(channel) for channel in held if channel in joined]
 
     async def create(self, info: str, kind: str, name: str, caller: Caller) -> None:
         """Make a channel, and be in it."""
         self._hub.check()
         rules.check_collection_name(kind)
-        rules.admit(self._records.rules.of(kind).create, caller.user)
+        rules.admit(self._records.rules.of(kind).create, caller.user, kind, "create")
         if not await self._store.has_collection(kind):
             self._records.admit_create_collection(caller.user)
             await self._records.create_collection(kind)
@@ -89,15 +90,15 @@ class Channels:
         (made,) = await self._records.fill(kind, [data])
         channel = Channel(kind, orjson.loads(made)["_id"])
         try:
-            record, _ = await self._enter(info, channel, caller)
+            entered = await self._enter(info, channel, caller)
         except BackpackError:
             await self._store.change(kind, channel.id, lambda _: None)
             raise
         answer = _text(
             "createChannel",
             response=orjson.Fragment(made),
-            usersChannels=[entry(one) for one in channels_in(record)],
-            usersCurrentChannel=entry(current_in(record)),
+            usersChannels=[entry(one) for one in entered.channels],
+            usersCurrentChannel=entry(current_in(entered.record)),
         )
         await self._hub.send(
             Event(
@@ -113,8 +114,8 @@ class Channels:
         """Be in a channel that is there."""
         self._hub.check()
         await self._find(channel, caller.user)
-        _, record = await self._enter(info, channel, caller)
-        await self._tell_subscribers("joinChannel", channel, caller, record)
+        entered = await self._enter(info, channel, caller)
+        await self._tell_subscribers("joinChannel", channel, caller, entered.encoded)
 
     async def leave(self, info: str, channel: Channel, caller: Caller) -> None:
         """Be in a channel no longer, on no connection of the user."""
@@ -128,15 +129,14 @@ class Channels:
             had = channel in held
             return leave(held, current, channel)
 
-        _, record = await self._memberships.edit(info, caller.user, edit)
+        left = await self._memberships.edit(info, caller.user, edit)
         await self._tell_subscribers(
             "leaveChannel",
             channel,
             caller,
-            record,
+            left.encoded,
             users=None if had else (),
-            dropped=channel,
-            dropped_user=caller.user,
+            dropped=Drop(channel, caller.user, left.state),
         )
 
     async def change(self, info: str, channel: Channel, caller: Caller) -> bytes:
@@ -149,15 +149,15 @@ class Channels:
                 raise NotFound("You are not in this channel", code="not_in_channel")
             return held, channel
 
-        return (await self._memberships.edit(info, caller.user, choose))[1]
+        return (await self._memberships.edit(info, caller.user, choose)).encoded
 
     async def delete(self, info: str, messages: str, channel: Channel, caller: Caller) -> None:
         """Delete a channel with its messages, and take it from everybody who is in it."""
         self._hub.check()
         for name in (info, messages):
             rules.check_collection_name(name)
-        rules.admit(self._records.rules.of(info).update, caller.user)
-        rules.admit(self._records.rules.of(messages).delete, caller.user)
+        rules.admit(self._records.rules.of(info).update, caller.user, info, "update")
+        rules.admit(self._records.rules.of(messages).delete, caller.user, messages, "delete")
         creator = await self._delete_record(channel, caller.user)
         await self._delete_messages(messages, channel, caller.user)
         holders = await self._memberships.remove_everywhere(info, channel)
@@ -171,8 +171,9 @@ class Channels:
     async def subscribe_all(self, peer: Peer) -> frozenset[Channel]:
         """Subscribe to the channels that the user is in and may read, and say which they are."""
         with self._hub.noting_drops() as dropped:
-            readable = await self.readable_of(peer.user)
-        return self._subscribe(peer, readable, dropped)
+            states = await self._memberships.states_of(peer.user)
+            _, readable = await self._look_up(states, peer.user)
+        return self._subscribe(peer, {one: states[one] for one in readable}, dropped)
 
     async def readable_of(self, user: str) -> frozenset[Channel]:
         """The channels a user is in that are there and may be read."""
@@ -181,7 +182,7 @@ class Channels:
 
     async def _find(self, channel: Channel, user: str) -> Document:
         """The record of a channel that `user` may read; raises NotFound, Forbidden."""
-        rules.admit(self._records.rules.of(channel.kind).read, user)
+        rules.admit(self._records.rules.of(channel.kind).read, user, channel.kind, "read")
         found = None
         if rules.COLLECTION_NAME.fullmatch(channel.kind):
             found = await self._store.get(channel.kind, channel.id)
@@ -212,7 +213,7 @@ class Channels:
                         readable.add(channel)
         return there, readable
 
-    async def _enter(self, info: str, channel: Channel, caller: Caller) -> tuple[Document, bytes]:
+    async def _enter(self, info: str, channel: Channel, caller: Caller) -> Membership:
         with self._hub.noting_drops() as dropped:
             entered = await self._memberships.edit(
                 info, caller.user, partial(enter, channel=channel)
@@ -221,23 +222,21 @@ class Channels:
                 # It was deleted, and everybody's entries with it, before this one was made.
                 await self._memberships.forget(info, caller.user, [channel])
                 raise _no_channel()
-        self._subscribe(caller.peer, [channel], dropped)
+        self._subscribe(caller.peer, {channel: entered.state}, dropped)
         return entered
 
     def _subscribe(
-        self,
-        peer: Peer,
-        channels: Iterable[Channel],
-        dropped: Container[tuple[Channel, str | None]],
+        self, peer: Peer, states: Mapping[Channel, State], dropped: Sequence[Drop]
     ) -> frozenset[Channel]:
-        """Subscribe to those channels that are not `dropped` since they were looked up."""
+        """Subscribe to those channels, on the strength of a state of the user's record, that are
+        not `dropped` since they were looked up."""
         kept = [
             channel
-            for channel in channels
-            if (channel, None) not in dropped and (channel, peer.user) not in dropped
+            for channel, state in states.items()
+            if not any(drop.ends(channel, peer.user, state) for drop in dropped)
         ]
         for channel in kept:
-            self._hub.subscribe(peer, channel)
+            self._hub.subscribe(peer, channel, states[channel])
         return frozenset(kept)
 
     async def _tell_subscribers(
@@ -261,7 +260,7 @@ class Channels:
 
         def check(old: Document) -> None:
             if old.get(OWNER_FIELD) != user and not rules.passes(access, user, old):
-                raise Forbidden
+                raise rules.refused(access, channel.kind, "delete")
 
         changed = await self._store.change(channel.kind, channel.id, check)
         if changed is None:
@@ -298,7 +297,7 @@ def _ends_of(
         collection=channel.kind,
         owner=creator,
         asker=None if caller.user in users else caller.asker,
-        dropped=channel,
+        dropped=Drop(channel),
     )
     members = [
         Event(

@@ -13,13 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__
+from . import __version__, swarm_commands
 from . import commands as perform
 from .errors import BackpackError
-from .settings import is_domain
+from .settings import data_from_environment, is_domain
 from .terminal import say
-
-DATA = Path(".backpack")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         "BACKPACK_NAME=shop BACKPACK_MONGO_URL=mongodb://mongo/ BACKPACK_REDIS_URL=redis://redis/ "
         "backpack serve",
     )
+    _add_folder_command(
+        commands,
+        "link",
+        perform.link,
+        "Print a fresh one-time link to the panel of a running sandbox.",
+        "backpack link",
+    )
     _add_create(commands)
     _add_folder_command(
         commands,
@@ -70,8 +75,29 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "delete",
         perform.delete,
-        "Delete a backpack with everything in it.",
+        "Delete a backpack with everything in it; for some days it can be restored.",
         "backpack delete shop",
+    )
+    _add_folder_command(
+        commands,
+        "trash",
+        perform.trash,
+        "Show the deleted backpacks that can be restored.",
+        "backpack trash",
+    )
+    _add_named_command(
+        commands,
+        "restore",
+        perform.restore,
+        "Bring back the backpack that was deleted last under a name.",
+        "backpack restore shop",
+    )
+    _add_named_command(
+        commands,
+        "purge",
+        perform.purge,
+        "Remove for good what was deleted under a name.",
+        "backpack purge shop",
     )
     _add_key(commands)
     _add_rules(commands)
@@ -85,8 +111,19 @@ def _parser() -> argparse.ArgumentParser:
         "backpack sites shop",
     )
     _add_rollback(commands)
+    _add_scale(commands)
     _add_export(commands)
     _add_import(commands)
+    _add_compose(commands)
+    _add_promote(commands)
+    _add_command(
+        commands,
+        "admin",
+        perform.admin,
+        "Serve the panel of a swarm; swarm up runs this.",
+        "BACKPACK_SECRET_FILE=/run/secrets/backpack_secret backpack admin",
+    )
+    swarm_commands.add(commands, _add_command)
     return parser
 
 
@@ -107,7 +144,11 @@ def _add_dev(commands: Any) -> None:
     )
     kept = command.add_mutually_exclusive_group()
     kept.add_argument(
-        "--data", type=Path, default=DATA, metavar="DIR", help="the data folder (%(default)s)"
+        "--data",
+        type=Path,
+        default=data_from_environment(),
+        metavar="DIR",
+        help="the data folder (%(default)s)",
     )
     kept.add_argument("--memory", action="store_true", help="keep nothing on disk, for test suites")
     command.add_argument(
@@ -139,6 +180,13 @@ def _add_create(commands: Any) -> None:
         commands, "create", perform.create, "Make a backpack.", "backpack create shop"
     )
     command.add_argument("--api-key", metavar="KEY", help="its API key, otherwise a random one")
+    for store, name in (("mongo", "MongoDB"), ("redis", "Redis")):
+        command.add_argument(
+            f"--{store}-url-file",
+            type=Path,
+            metavar="FILE",
+            help=f"holds the URL of a {name} server that it is to use, in a swarm; - for stdin",
+        )
 
 
 def _add_key(commands: Any) -> None:
@@ -207,6 +255,33 @@ def _add_deploy(commands: Any) -> None:
         "source", type=Path, metavar="DIR|ZIP", help="a built frontend, with its index.html"
     )
     command.add_argument("--backpack", required=True, metavar="NAME", help="whose site it is")
+    _add_to(command, required=False)
+
+
+def _add_promote(commands: Any) -> None:
+    command = _add_named_command(
+        commands,
+        "promote",
+        perform.promote,
+        "Put what a backpack has here into the one of its name on another deployment.",
+        "backpack promote shop --to https://admin.example.com",
+    )
+    _add_to(command, required=True)
+    command.add_argument(
+        "--with-data", action="store_true", help="users and records too, if there are none there"
+    )
+    command.add_argument(
+        "--replace", action="store_true", help="put them in the place of all that is there"
+    )
+
+
+def _add_to(command: argparse.ArgumentParser, *, required: bool) -> None:
+    command.add_argument(
+        "--to", required=required, metavar="URL", help="the admin host of another deployment"
+    )
+    command.add_argument(
+        "--token", metavar="TOKEN", help="made in its panel; better in BACKPACK_TOKEN"
+    )
 
 
 def _add_rollback(commands: Any) -> None:
@@ -223,6 +298,19 @@ def _add_rollback(commands: Any) -> None:
         type=_version,
         metavar="VERSION",
         help="any that is kept, otherwise the one before the one that is live",
+    )
+
+
+def _add_scale(commands: Any) -> None:
+    command = _add_named_command(
+        commands,
+        "scale",
+        perform.scale,
+        "Have so many processes serve a backpack, in a swarm.",
+        "backpack scale shop 3",
+    )
+    command.add_argument(
+        "replicas", type=_replicas, metavar="N", help="how many API processes there are to be"
     )
 
 
@@ -270,10 +358,39 @@ def _add_folder_command(
 ) -> argparse.ArgumentParser:
     command = _add_command(commands, name, run, what, example)
     command.add_argument(
-        "--data", type=Path, default=DATA, metavar="DIR", help="the data folder (%(default)s)"
+        "--data",
+        type=Path,
+        default=data_from_environment(),
+        metavar="DIR",
+        help="the data folder (%(default)s)",
     )
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     return command
+
+
+def _add_compose(commands: Any) -> None:
+    command = _add_named_command(
+        commands,
+        "compose",
+        perform.compose,
+        "Print a file for docker compose: one backpack on one machine.",
+        "backpack compose shop --site ./dist | docker compose -f - up",
+    )
+    command.add_argument(
+        "--domain", type=_domain, default="bkpk.localhost", help="domain of its hosts (%(default)s)"
+    )
+    command.add_argument(
+        "--email", default="", help="who answers for its certificates; without, it speaks http"
+    )
+    command.add_argument(
+        "--port",
+        type=_port,
+        default=8000,
+        help="port of this machine, without --email (%(default)s)",
+    )
+    command.add_argument("--site", type=Path, metavar="DIR", help="folder of its frontend")
+    command.add_argument("--api-key", default="", metavar="KEY", help="its API key at first")
+    command.add_argument("--image", default="backpack:latest", help="Backpack's own (%(default)s)")
 
 
 def _add_command(
@@ -289,6 +406,12 @@ def _add_command(
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
+
+
+def _replicas(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
     return int(text)
 
 

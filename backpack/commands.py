@@ -13,13 +13,17 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import Invalid
+from .errors import Invalid, Unavailable
 from .steps import Say, Take, say_nothing, take_nothing
 from .terminal import bold, say, table
+
+if TYPE_CHECKING:
+    from .remote import Remote
 
 
 def dev(options: argparse.Namespace) -> None:
@@ -45,8 +49,24 @@ def serve(options: argparse.Namespace) -> None:
     serve.run()
 
 
+def admin(options: argparse.Namespace) -> None:
+    try:
+        from . import administration
+    except ModuleNotFoundError as exc:
+        raise Unavailable("admin needs more packages: pip install 'backpack-baas[swarm]'") from exc
+    administration.run()
+
+
 def create(options: argparse.Namespace) -> None:
-    made = _perform(options, "create", name=options.name, api_key=options.api_key)
+    from . import folder
+
+    asked = {"name": options.name, "api_key": options.api_key}
+    for store in ("mongo_url", "redis_url"):
+        if (file := getattr(options, f"{store}_file")) is not None:
+            asked[store] = _read_line(file)
+    # In a swarm that takes a while, and Docker tells how far it is.
+    told = say if folder.is_of_swarm(options.data) else say_nothing
+    made = _perform(options, "create", told=told, **asked)
     _show(options, made, f"{bold(made['name'])} has been made; its API key is {made['api_key']}")
 
 
@@ -61,8 +81,31 @@ def list_backpacks(options: argparse.Namespace) -> None:
 
 
 def delete(options: argparse.Namespace) -> None:
-    gone = _perform(options, "delete", name=options.name)
-    _show(options, gone, f"{bold(options.name)} has been deleted")
+    gone = _perform(options, "delete", told=say_nothing, name=options.name)
+    back = f"backpack restore {options.name} brings it back, until {gone['until']}"
+    _show(options, gone, f"{bold(options.name)} has been deleted", back)
+
+
+def trash(options: argparse.Namespace) -> None:
+    found = _perform(options, "trash")
+    head = ["NAME", "DELETED", "KEPT UNTIL"]
+    rows = [[one["name"], one["deleted_at"], one["until"]] for one in found]
+    _show(options, found, *(table(head, rows) if rows else ["The trash is empty"]))
+
+
+def restore(options: argparse.Namespace) -> None:
+    made = _perform(options, "restore", told=say_nothing, name=options.name)
+    _show(options, made, f"{bold(made['name'])} is back; its API key is {made['api_key']}")
+
+
+def purge(options: argparse.Namespace) -> None:
+    gone = _perform(options, "purge", told=say_nothing, name=options.name)
+    _show(options, gone, f"{bold(options.name)} is gone from the trash, for good")
+
+
+def link(options: argparse.Namespace) -> None:
+    found = _perform(options, "link")
+    _show(options, found, found["url"])
 
 
 def key(options: argparse.Namespace) -> None:
@@ -109,12 +152,21 @@ def indexes(options: argparse.Namespace) -> None:
 
 def deploy(options: argparse.Namespace) -> None:
     from .packing import open_site
+    from .remote import path_of
     from .settings import from_environment
     from .sites import limits
 
-    with open_site(options.source, limits(from_environment())) as content:
-        made = _perform(options, "deploy", name=options.backpack, who=_who(), content=content)
-    where = f": {made['url']}" if "url" in made else "; backpack dev serves it"
+    most = limits(from_environment())
+    if options.to is not None:
+        remote = _remote(options)
+        with open_site(options.source, most, compression=zipfile.ZIP_DEFLATED) as content:
+            made = remote.send("POST", path_of(options.backpack, "site"), content, _told(options))
+    else:
+        with open_site(options.source, most) as content:
+            made = _perform(options, "deploy", name=options.backpack, who=_who(), content=content)
+    where = "" if options.to else "; backpack dev serves it"
+    if "url" in made:
+        where = f": {made['url']}"
     _show(options, made, f"{bold(made['name'])} has a new site{where}")
 
 
@@ -133,6 +185,11 @@ def sites(options: argparse.Namespace) -> None:
         for one in found
     ]
     _show(options, found, *(table(head, rows) if rows else ["Nothing has been deployed"]))
+
+
+def scale(options: argparse.Namespace) -> None:
+    found = _perform(options, "scale", name=options.name, replicas=options.replicas)
+    _show(options, found, f"{bold(options.name)} is {found['state']}")
 
 
 def rollback(options: argparse.Namespace) -> None:
@@ -207,6 +264,38 @@ def _content_of(file: Path) -> Iterator[BinaryIO]:
         yield content
 
 
+def promote(options: argparse.Namespace) -> None:
+    from . import promotions, tarball
+    from .remote import path_of
+
+    if options.replace and not options.with_data:
+        raise Invalid("--replace goes with --with-data")
+    remote = _remote(options)
+    told = _told(options)
+    with tempfile.TemporaryFile() as content:
+        take = tarball.writing_to(content, "the backup")
+        only = None if options.with_data else promotions.PARTS
+        _perform(options, "export_backup", take=take, name=options.name, only=only)
+        if only is not None:
+            made = remote.send("PATCH", path_of(options.name, "backup"), content, told)
+        else:
+            what = "backup" if options.replace else "backup?empty=1"
+            made = remote.send("POST", path_of(options.name, what), content, told)
+    _show(options, made, f"{bold(options.name)} has been promoted to {options.to}")
+
+
+def _remote(options: argparse.Namespace) -> Remote:
+    """The deployment that --to names; raises Invalid."""
+    from .remote import Remote
+    from .settings import token_from_environment
+
+    return Remote(options.to, options.token or token_from_environment())
+
+
+def _told(options: argparse.Namespace) -> Say:
+    return say_nothing if options.json else say
+
+
 def _perform(
     options: argparse.Namespace,
     command: str,
@@ -242,6 +331,14 @@ def _show(options: argparse.Namespace, result: Any, *lines: str) -> None:
         say(*lines)
 
 
+def _read_line(file: Path) -> str:
+    """What a file of one line holds, `-` for standard input; raises Invalid."""
+    try:
+        return (sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")).strip()
+    except (OSError, ValueError) as exc:
+        raise Invalid(f"Cannot read {file}") from exc
+
+
 def _read_json(file: Path) -> Any:
     """The JSON in `file`, `-` for standard input; raises Invalid that says where it is wrong."""
     try:
@@ -254,3 +351,22 @@ def _read_json(file: Path) -> Any:
         raise Invalid(f"{file} is no JSON: {exc.msg} at {where}") from exc
     except UnicodeDecodeError as exc:
         raise Invalid(f"{file} is no JSON: it is not UTF-8 at byte {exc.start}") from exc
+
+
+def compose(options: argparse.Namespace) -> None:
+    from . import folder
+    from .drivers.compose import Composition, compose
+    from .drivers.deployment import Deployment
+
+    if options.site is not None and not options.site.is_dir():
+        raise Invalid(f"There is no folder {options.site}")
+    folder.prepare(options.data)
+    deployment = Deployment(options.domain, email=options.email, image=options.image)
+    composition = Composition(
+        options.name,
+        secret=folder.secret(options.data),
+        port=options.port,
+        site=str(options.site.resolve()) if options.site else "",
+        api_key=options.api_key,
+    )
+    say(compose(deployment, composition).rstrip("\n"))

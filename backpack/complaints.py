@@ -10,7 +10,8 @@ _MOST_KINDS = 100
 
 
 class Complaints:
-    """Logs of each kind one line in `span` seconds, and with the next how many were left out.
+    """Logs of each kind, and backpack, one line in `span` seconds, and with the next how many were
+    left out.
 
     `clock`: seconds.
     """
@@ -25,20 +26,21 @@ class Complaints:
         self._logger = logger
         self._span = span
         self._clock = clock
-        # kind -> when it was logged last, and how many were left out since
-        self._kinds: dict[str, tuple[float, int]] = {}
+        # kind and backpack -> when it was logged last, and how many were left out since
+        self._kinds: dict[tuple[str, str | None], tuple[float, int]] = {}
 
-    def log(self, kind: str, text: str) -> None:
+    def log(self, kind: str, text: str, backpack: str | None = None) -> None:
         now = self._clock()
-        logged, left_out = self._kinds.get(kind, (-self._span, 0))
+        key = (kind, backpack)
+        logged, left_out = self._kinds.get(key, (-self._span, 0))
         if now - logged < self._span:
-            self._kinds[kind] = (logged, left_out + 1)
+            self._kinds[key] = (logged, left_out + 1)
             return
         if len(self._kinds) >= _MOST_KINDS:
             self._kinds.clear()
-        self._kinds[kind] = (now, 0)
+        self._kinds[key] = (now, 0)
         more = f"; {left_out} more of these went before" if left_out else ""
-        self._logger.error("%s%s", text, more)
+        self._logger.error("%s%s", text, more, extra={"backpack": backpack})
 
 
 def cause_of(exc: Exception) -> str:

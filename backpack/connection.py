@@ -93,6 +93,11 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self.is_open = True
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether what is sent waits for the client to read."""
+        return self._drained is not None
+
     def send(self, frame: bytes) -> None:
         """Send what the client asked for, however much it is; nothing once it is closed."""
         if self.is_open:
@@ -160,7 +165,10 @@ class Connection(asyncio.Protocol):
                     return
         except BadFrame as exc:
             self.close(exc.code, exc.reason)
-            self._hang_up()
+            self._closing = True
+            # Not hung up: what is on its way here would be answered by a reset, for which a client,
+            # or a proxy before it, may drop the reason unread.
+            self._transport.write_eof()
 
     def _receive(self, opcode: int, payload: bytes) -> None:
         if opcode == frames.CLOSE:

@@ -180,7 +180,8 @@ def perform(
     """
     ends = time.monotonic() + _PATIENCE
     while True:
-        lock = folder.try_lock(data)
+        # The admin of a swarm may be starting: what it looks after cannot be opened here.
+        lock = None if folder.is_of_swarm(data) else folder.try_lock(data)
         if lock is not None:
             with lock:
                 return asyncio.run(_perform_here(data, command, arguments, content, say, take))
@@ -199,6 +200,7 @@ async def _perform_here(
     say: Say,
     take: Take,
 ) -> Any:
+    from .drivers.commands import Commands
     from .drivers.local import LocalDriver
     from .homes import Folder
     from .settings import from_environment
@@ -207,7 +209,7 @@ async def _perform_here(
     settings = from_environment()
     tenants = Tenants(settings, Folder(data, settings))
     try:
-        steps = LocalDriver(tenants).perform(command, arguments, read(content))
+        steps = Commands(tenants, LocalDriver(tenants)).perform(command, arguments, read(content))
         return await finish(steps, say, take)
     finally:
         await tenants.close()

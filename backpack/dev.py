@@ -15,20 +15,28 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from . import __version__, demo, folder, ports, process
+from .admin import Panel
 from .app import create_app
 from .control import ControlServer, remove_socket, socket_path
+from .drivers.base import Described, Driver
+from .drivers.commands import Commands
 from .drivers.local import Endpoint, LocalDriver
 from .errors import Invalid, NotFound
 from .folder import Lock
 from .homes import Folder, Memory
+from .logs import Logs
+from .registry import FILE as REGISTRY
+from .registry import Registry
 from .server import Server
 from .settings import Settings, from_environment
 from .tenants import Home, Tenants
 from .terminal import bold, dim, say
+from .trash import swept
 
 FIRST = "my-app"  # the backpack of a sandbox that would have none
 
@@ -61,25 +69,26 @@ def run(options: Options) -> None:
 
     Raises BackpackError with a message that says what to do when it cannot start.
     """
-    process.run(_serve(options))
+    settings = _settings(options)
+    process.run(_serve(options), settings)
 
 
 async def _serve(options: Options) -> None:
     with process.stop_signals() as stopping:
-        async with _sandbox(options) as (driver, endpoint):
+        async with _sandbox(options) as (commands, endpoint, link):
             if options.ready_file is not None:
-                _write_ready_file(options.ready_file, endpoint, await driver.list())
+                _write_ready_file(options.ready_file, endpoint, await commands.list())
             # Of many backpacks only these are opened, the others when they are asked for.
-            shown = await driver.first(_SHOWN)
-            more = len(driver.names()) - len(shown)
-            say(*_welcome(options, endpoint, shown, more), "Backpack is ready")
+            shown = await commands.first(_SHOWN)
+            more = len(commands.names()) - len(shown)
+            say(*_welcome(options, endpoint, link, shown, more), "Backpack is ready")
             process.collect_less_garbage()
             await stopping.wait()
     say("Backpack has stopped")
 
 
 @asynccontextmanager
-async def _sandbox(options: Options) -> AsyncIterator[tuple[LocalDriver, Endpoint]]:
+async def _sandbox(options: Options) -> AsyncIterator[tuple[Commands, Endpoint, str]]:
     """Everything opened, in the order in which things can go wrong; closed in reverse."""
     settings = _settings(options)
     _check_ready_file(options.ready_file)
@@ -89,19 +98,27 @@ async def _sandbox(options: Options) -> AsyncIterator[tuple[LocalDriver, Endpoin
         endpoint = _endpoint(settings, listener)
         tenants = Tenants(settings, _home(options, settings))
         stack.push_async_callback(tenants.close)
-        driver = LocalDriver(tenants, endpoint)
+        logs = stack.enter_context(Logs().collecting())
+        registry = await _registry(options, settings)
+        driver = LocalDriver(tenants, endpoint, logs, registry.backpacks.remove)
+        panel = Panel(registry, driver)
+        stack.push_async_callback(panel.close)
         if options.demo:
             await demo.prepare(tenants)
         await _make_backpacks(options, tenants)
-        app = create_app(tenants, options.sites, demo.NAME if options.demo else None)
+        await _forget_gone(registry, driver)
+        link = partial(_link, registry, endpoint)
+        commands = Commands(tenants, driver, link)
+        app = create_app(tenants, options.sites, demo.NAME if options.demo else None, panel)
         app.config.TOUCHUP = True  # the only application of this process
         server = Server(app)
         await server.start_on(listener)
         stack.push_async_callback(server.stop)
+        await stack.enter_async_context(swept(driver.sweep))
         _warn_of_network(options.host, listener)
         if lock is not None and options.data is not None:
-            await stack.enter_async_context(_control(options.data, lock, driver, endpoint))
-        yield driver, endpoint
+            await stack.enter_async_context(_control(options.data, lock, commands, endpoint))
+        yield commands, endpoint, await link()
 
 
 def _settings(options: Options) -> Settings:
@@ -150,6 +167,30 @@ def _home(options: Options, settings: Settings) -> Home:
     return Memory(settings)
 
 
+async def _registry(options: Options, settings: Settings) -> Registry:
+    """The opened registry, with an operator in it."""
+    path = options.data / REGISTRY if options.data is not None else None
+    registry = await Registry.open(path, settings)
+    try:
+        await registry.developers.sandbox_operator()
+    except BaseException:
+        await registry.close()
+        raise
+    return registry
+
+
+async def _forget_gone(registry: Registry, driver: Driver) -> None:
+    """Have no backpacks in the registry that went while no sandbox was running."""
+    trash = await driver.trash()
+    await registry.backpacks.settle({*driver.names(), *(gone["name"] for gone in trash)})
+
+
+async def _link(registry: Registry, endpoint: Endpoint) -> str:
+    """The URL of a fresh one-time link for the operator."""
+    token = await registry.links.create(await registry.developers.sandbox_operator())
+    return f"{endpoint.url('admin')}/open/{token}"
+
+
 async def _make_backpacks(options: Options, tenants: Tenants) -> None:
     wanted = options.backpacks
     if not wanted and not tenants.names():
@@ -170,13 +211,13 @@ async def _make_backpacks(options: Options, tenants: Tenants) -> None:
 
 @asynccontextmanager
 async def _control(
-    data: Path, lock: Lock, driver: LocalDriver, endpoint: Endpoint
+    data: Path, lock: Lock, commands: Commands, endpoint: Endpoint
 ) -> AsyncIterator[None]:
     """Take commands by the folder's control socket, and note in its lock where that is."""
     if "socket" in lock.before:
         remove_socket(Path(lock.before["socket"]))
     path = socket_path(data)
-    control = ControlServer(path, driver.perform)
+    control = ControlServer(path, commands.perform)
     await control.start()
     lock.note({"pid": os.getpid(), "socket": str(path), "admin": endpoint.url("admin")})
     try:
@@ -185,7 +226,7 @@ async def _control(
         await control.stop()
 
 
-def _write_ready_file(path: Path, endpoint: Endpoint, backpacks: list[dict[str, str]]) -> None:
+def _write_ready_file(path: Path, endpoint: Endpoint, backpacks: list[Described]) -> None:
     """Write the ready file in one step: who sees it, sees all of it."""
     facts = {
         "port": endpoint.port,
@@ -214,13 +255,14 @@ def _warn_of_network(host: str, listener: socket.socket) -> None:
 
 
 def _welcome(
-    options: Options, endpoint: Endpoint, backpacks: list[dict[str, str]], more: int
+    options: Options, endpoint: Endpoint, link: str, backpacks: list[Described], more: int
 ) -> list[str]:
     kept = "in memory, gone when it ends" if options.data is None else f"in {options.data}"
     return [
         f"{bold(f'Backpack {__version__}')}, data {kept}",
         "",
         f"{dim('admin')}      {endpoint.url('admin')}",
+        f"{dim('sign in')}    {link}",
         *([f"{dim('demo')}       {endpoint.url(demo.NAME)}"] if options.demo else []),
         "",
         *(line for backpack in backpacks for line in _rows(backpack)),
@@ -229,7 +271,7 @@ def _welcome(
     ]
 
 
-def _rows(backpack: Mapping[str, str]) -> list[str]:
+def _rows(backpack: Described) -> list[str]:
     return [
         bold(backpack["name"]),
         f"  {dim('frontend')}  {backpack['frontend']}",
@@ -239,7 +281,7 @@ def _rows(backpack: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _snippet(endpoint: Endpoint, backpack: Mapping[str, str]) -> list[str]:
+def _snippet(endpoint: Endpoint, backpack: Described) -> list[str]:
     return [
         dim(f"Paste this into a page to use {backpack['name']}:"),
         "",

@@ -59,6 +59,7 @@ class Doubts:
             raise
         except BaseException as exc:
             self._left[user].update(before, after)
+            self._contents.leave(before)
             if isinstance(exc, NoSpace):  # the documents can be asked, and there may be room then
                 with suppress(BackpackError):
                     await self.decide(user)

@@ -4,6 +4,7 @@ BackpackError                500  the base class: never raised itself
 ├── BadRequest               400  the request cannot be understood
 │   ├── BadKey               401  API key missing or wrong
 │   ├── BadLogin             401  e-mail or password wrong
+│   ├── NotSignedIn          401  the panel is for developers who have signed in
 │   ├── Forbidden            403  not logged in, or not allowed
 │   ├── NotFound             404  nothing here, or nothing the caller may see
 │   ├── WrongMethod          405  the path exists, the method does not
@@ -14,7 +15,8 @@ BackpackError                500  the base class: never raised itself
 │   │   └── Conflict         422  it exists already
 │   └── TooMany              429  slow down, `retry_after` seconds
 ├── Unavailable              503  a part that is needed is away or overloaded
-│   └── ReadOnly             503  the disk can only be read
+│   ├── ReadOnly             503  the disk can only be read
+│   └── Unanswered           503  it went away in the middle of a write
 ├── TooSlow                  504  a query passed its deadline
 └── NoSpace                  507  the disk is full
 """
@@ -72,10 +74,20 @@ class BadLogin(BadRequest):
     message = "Wrong email or password"
 
 
+class NotSignedIn(BadRequest):
+    status = 401
+    code = "not_signed_in"
+    message = "Sign in first"
+
+
 class Forbidden(BadRequest):
+    """`rule`: the one that refused, such as `cars.list: owner`; None where it was none. Developers
+    see it, and no client."""
+
     status = 403
     code = "forbidden"
     message = "Unauthorized"
+    rule: str | None = None
 
 
 class NotFound(BadRequest):
@@ -177,6 +189,10 @@ class ReadOnly(Unavailable):
     )
 
 
+class Unanswered(Unavailable):
+    """What was to be written may be written all the same."""
+
+
 class TooSlow(BackpackError):
     status = 504
     code = "too_slow"
@@ -197,6 +213,41 @@ def body(exc: BackpackError) -> dict[str, Any]:
     if exc.fields:
         answer["fields"] = exc.fields
     return answer
+
+
+def from_body(status: int, body: object) -> BackpackError:
+    """The error that another process answered with, by its status and what `body` made of it."""
+    told = body if isinstance(body, dict) else {}
+    message, code = str(told.get("message", "")), str(told.get("code", ""))
+    fields = told.get("fields")
+    if status == TooMany.status:
+        return TooMany(message, retry_after=1)
+    kind = Conflict if code in _CONFLICTS else _KINDS.get(status, BackpackError)
+    error = kind(message or None, code=code or None, fields=fields or None)
+    error.status = status or error.status
+    return error
+
+
+_KINDS: Mapping[int, type[BackpackError]] = {
+    kind.status: kind
+    for kind in (
+        BadRequest,
+        BadKey,
+        Forbidden,
+        NotFound,
+        TooLarge,
+        Invalid,
+        Unavailable,
+        TooSlow,
+        NoSpace,
+    )
+}
+_CONFLICTS = (Conflict.code, "backpack_exists", "changed_meanwhile", "existing_user")
+
+
+def rule_of(exc: BackpackError) -> str | None:
+    """The rule that refused what failed, if one did."""
+    return exc.rule if isinstance(exc, Forbidden) else None
 
 
 def frame(exc: BackpackError, action: str | None) -> dict[str, Any]:

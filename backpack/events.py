@@ -5,7 +5,7 @@ Pure: who is connected, and how it reaches them, is the matter of `realtime`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,48 @@ class Channel:
 
     kind: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state of a user's own record, which says what channels the user is in: `number` rises with
+    the writes of one record."""
+
+    record: str
+    number: int
+
+    def is_after(self, other: State) -> bool:
+        return self.record == other.record and self.number > other.number
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The end of subscriptions to a channel: of all users, as it is deleted, or of one who has
+    left it by `state`."""
+
+    channel: Channel
+    user: str | None = None
+    state: State | None = None
+
+    def ends(self, channel: Channel, user: str, state: State) -> bool:
+        """Whether a user's subscription ends that was made on the strength of `state`.
+
+        One that was made after the user had joined again does not, in whatever order word of the
+        two comes.
+        """
+        if self.channel != channel or self.user not in (None, user):
+            return False
+        return self.state is None or not state.is_after(self.state)
+
+    def written(self) -> list[Any]:
+        """As a JSON array."""
+        state = [] if self.state is None else [self.state.record, self.state.number]
+        return [self.channel.kind, self.channel.id, self.user, *state]
+
+    @classmethod
+    def read(cls, written: Sequence[Any]) -> Drop:
+        kind, channel_id, user, *state = written
+        return cls(Channel(kind, channel_id), user, State(*state) if state else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +105,7 @@ class Event:
     where these are given; in a `collection`, who may read a record of `owner` there.
 
     `asker` gets `answer` in place of the event where there is one, and with its request `text`
-    for an answer. `dropped`: subscriptions that end with it, of all users or of one. `key` and
+    for an answer. `dropped`: subscriptions that end with it. `key` and
     `revision`: the record that it is about, and which of its states.
     """
 
@@ -75,15 +117,14 @@ class Event:
     owner: Any = None
     asker: Asker | None = None
     answer: str | None = None
-    dropped: Channel | None = None
-    dropped_user: str | None = None
+    dropped: Drop | None = None
     key: str = ""
     revision: int = 0
 
     @property
     def is_for_asker(self) -> bool:
-        """Whether it is nobody else's matter."""
-        return self.users == () and self.dropped is None
+        """Whether it is nobody else's matter; consoles hear of every change of a record."""
+        return self.users == () and self.dropped is None and not self.key
 
     def message(self) -> dict[str, Any]:
         """As a message of the bus; what is at its default is left out."""
@@ -96,10 +137,10 @@ class Event:
             message["users"] = list(self.users)
         if self.without:
             message["without"] = list(self.without)
-        for name in ("channel", "dropped"):
-            channel = getattr(self, name)
-            if channel is not None:
-                message[name] = [channel.kind, channel.id]
+        if self.channel is not None:
+            message["channel"] = [self.channel.kind, self.channel.id]
+        if self.dropped is not None:
+            message["dropped"] = self.dropped.written()
         if self.asker is not None:
             message["asker"] = [self.asker.process, self.asker.connection, self.asker.request]
         return message
@@ -110,15 +151,16 @@ class Event:
         for name in ("users", "without"):
             if name in values:
                 values[name] = tuple(values[name])
-        for name in ("channel", "dropped"):
-            if name in values:
-                values[name] = Channel(*values[name])
+        if "channel" in values:
+            values["channel"] = Channel(*values["channel"])
+        if "dropped" in values:
+            values["dropped"] = Drop.read(values["dropped"])
         if "asker" in values:
             values["asker"] = Asker(*values["asker"])
         return cls(**values)
 
 
-_PLAIN = ("collection", "owner", "answer", "dropped_user", "key", "revision")
+_PLAIN = ("collection", "owner", "answer", "key", "revision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +194,12 @@ def channel_of(data: Mapping[str, Any]) -> Channel | None:
     return Channel(kind, channel_id) if rules.COLLECTION_NAME.fullmatch(kind) else None
 
 
+def drops_of(change: Change, record: Document) -> Iterator[Drop]:
+    """The subscriptions that end with a change."""
+    if change.action == DELETE:  # was it a channel, it is none any more
+        yield Drop(Channel(change.collection, record["_id"]))
+
+
 def of_change(change: Change, record: Document, reached: Reach) -> Event:
     """The event of a change; `record` is decoded."""
     source = "" if change.asker is not None else ',"httpRequest":true'
@@ -168,8 +216,7 @@ def of_change(change: Change, record: Document, reached: Reach) -> Event:
         owner=record.get(OWNER_FIELD),
         asker=change.asker,
         answer=answer,
-        # Was it a channel, it is none any more.
-        dropped=Channel(change.collection, record["_id"]) if change.action == DELETE else None,
+        dropped=next(drops_of(change, record), None),
         key=f"{change.collection}/{record['_id']}",
         revision=change.revision,
     )

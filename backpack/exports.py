@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from asyncio import sleep, to_thread
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from os import SEEK_END
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
 from . import backpacks, backup, users
-from .backpacks import Backpack, Config
+from .backpacks import Backpack
 from .backup import Counts
-from .documents import Document
 from .metadata import COLLECTION as FILES
 from .queries import Query
 from .sites import Site
@@ -26,68 +25,87 @@ _CHUNK = 1_048_576  # bytes of records in an entry, but at least one record
 _PAGE = 262_144  # bytes that are to come with one look into the store
 _MOST = 1_000  # records that may
 
+Pieces = AsyncGenerator[bytes, None]
+
 
 def export(
-    backpack: Backpack, site: Site | None, counts: Counts, *, with_key: bool = False
-) -> AsyncGenerator[bytes, None]:
-    """The archive of a backpack, in pieces; it is as of one moment where its store can do that.
+    backpack: Backpack, site: Site | None, counts: Counts, parts: Collection[str] = backup.DATA
+) -> Pieces:
+    """The archive of these `parts` of a backpack, in pieces; it is as of one moment where its store
+    can do that.
 
     Raises Unavailable, NoSpace.
     """
-    return _Export(backpack, site, counts, with_key).pieces()
+    return _Export(backpack, site, counts, parts).pieces()
 
 
 class _Export:
     def __init__(
-        self, backpack: Backpack, site: Site | None, counts: Counts, with_key: bool
+        self, backpack: Backpack, site: Site | None, counts: Counts, parts: Collection[str]
     ) -> None:
         self._backpack = backpack
         self._site = site
         self._counts = counts
-        self._with_key = with_key
+        self._parts = parts
         self._archive = Writer(int(time.time()))
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
+    async def pieces(self) -> Pieces:
         async with _snapshot(self._backpack.store) as store, aclosing(self._of(store)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _of(self, store: Store) -> AsyncGenerator[bytes, None]:
-        manifest = backup.manifest(self._backpack.name, self._with_key)
-        yield self._json("manifest.json", manifest)
-        config = await backpacks.stored_config(store, self._backpack.name)
-        for piece in self._configuration(config):
-            yield piece
-        if isinstance(store, Indexed):
-            yield self._json("indexes.json", await _kept_indexes(store))
-        async for piece in self._lines(store, users.COLLECTION, "users"):
-            yield piece
-        for name in await store.collections():
-            self._counts.collections += 1
-            async for piece in self._lines(store, name, f"collections/{name}"):
-                yield piece
-        async with aclosing(self._files(store)) as pieces:
-            async for piece in pieces:
-                yield piece
-        packed = await self._site.packed() if self._site else None
-        if packed is not None:
-            with packed:
-                async for piece in self._packed_site(packed):
-                    yield piece
+    async def _of(self, store: Store) -> Pieces:
+        yield self._json("manifest.json", backup.manifest(self._backpack.name, self._parts))
+        writers = {
+            "rules": self._rules,
+            "key": self._key,
+            "indexes": self._kept_indexes,
+            "users": self._users,
+            "collections": self._collections,
+            "files": self._files,
+            "site": self._packed_site,
+        }
+        for part in backup.PARTS:
+            if part in self._parts:
+                async with aclosing(writers[part](store)) as pieces:
+                    async for piece in pieces:
+                        yield piece
         seal = self._archive.seal.digest
         yield self._json("end.json", {**asdict(self._counts), "seal": seal})
         yield self._archive.close()
 
-    def _configuration(self, config: Config) -> list[bytes]:
-        entries = [self._json("rules.json", dict(config.rules.raw))]
-        if self._with_key:
-            entries.append(self._json("key.json", {"apiKey": config.api_key}))
-        return entries
+    async def _rules(self, store: Store) -> Pieces:
+        config = await backpacks.stored_config(store, self._backpack.name)
+        yield self._json("rules.json", dict(config.rules.raw))
+
+    async def _key(self, store: Store) -> Pieces:
+        config = await backpacks.stored_config(store, self._backpack.name)
+        yield self._json("key.json", {"apiKey": config.api_key})
+
+    async def _kept_indexes(self, store: Store) -> Pieces:
+        """What was pinned or forbidden; the others make themselves again."""
+        if isinstance(store, Indexed):
+            kept = [
+                {"collection": one.collection, "fields": one.fields, "state": one.state}
+                for one in await store.indexes()
+                if one.state in ("pinned", "forbidden")
+            ]
+            yield self._json("indexes.json", kept)
+
+    async def _users(self, store: Store) -> Pieces:
+        async for piece in self._lines(store, users.COLLECTION, "users"):
+            yield piece
+
+    async def _collections(self, store: Store) -> Pieces:
+        for name in await store.collections():
+            self._counts.collections += 1
+            async for piece in self._lines(store, name, f"collections/{name}"):
+                yield piece
 
     def _json(self, name: str, value: Any) -> bytes:
         return self._archive.entry(name, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
 
-    async def _lines(self, store: Store, collection: str, folder: str) -> AsyncIterator[bytes]:
+    async def _lines(self, store: Store, collection: str, folder: str) -> Pieces:
         """The documents of a collection, in entries of a bounded size; none is one empty entry."""
         number, size, lines = 1, 0, list[bytes]()
         async for document in _all(store, collection):
@@ -108,7 +126,7 @@ class _Export:
     def _chunk(self, folder: str, number: int, lines: list[bytes]) -> bytes:
         return self._archive.entry(f"{folder}/{number:06}.ndjson", b"\n".join([*lines, b""]))
 
-    async def _files(self, store: Store) -> AsyncGenerator[bytes, None]:
+    async def _files(self, store: Store) -> Pieces:
         every = self._backpack.files.every(_all(store, FILES))
         async with aclosing(every) as found:
             async for metadata, content in found:
@@ -125,14 +143,18 @@ class _Export:
                 yield padding
                 yield self._archive.entry(f"{folder}/sha256", f"{digest}  content\n".encode())
 
-    async def _packed_site(self, packed: BinaryIO) -> AsyncIterator[bytes]:
-        size = packed.seek(0, SEEK_END)
-        packed.seek(0)
-        yield self._archive.header("site.zip", size)
-        while block := await to_thread(packed.read, _CHUNK):
-            self._archive.seal.update(block)
-            yield block
-        yield self._archive.end("site.zip", size)[1]
+    async def _packed_site(self, store: Store) -> Pieces:
+        packed = await self._site.packed() if self._site else None
+        if packed is None:
+            return
+        with packed:
+            size = packed.seek(0, SEEK_END)
+            packed.seek(0)
+            yield self._archive.header("site.zip", size)
+            while block := await to_thread(packed.read, _CHUNK):
+                self._archive.seal.update(block)
+                yield block
+            yield self._archive.end("site.zip", size)[1]
 
 
 @asynccontextmanager
@@ -145,7 +167,7 @@ async def _snapshot(store: Store) -> AsyncIterator[Store]:
         yield store
 
 
-async def _all(store: Store, collection: str) -> AsyncIterator[bytes]:
+async def _all(store: Store, collection: str) -> Pieces:
     """Every document of a collection, by `_id`; a page has about as many bytes as the last one."""
     after, limit = None, 8
     while True:
@@ -157,12 +179,3 @@ async def _all(store: Store, collection: str) -> AsyncIterator[bytes]:
         after = orjson.loads(page[-1])["_id"]
         limit = max(1, min(_MOST, 2 * limit, _PAGE * len(page) // sum(map(len, page))))
         await sleep(0)  # what is read on this thread gives others a turn
-
-
-async def _kept_indexes(store: Indexed) -> list[Document]:
-    """What was pinned or forbidden; the others make themselves again."""
-    return [
-        {"collection": one.collection, "fields": one.fields, "state": one.state}
-        for one in await store.indexes()
-        if one.state in ("pinned", "forbidden")
-    ]

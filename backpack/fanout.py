@@ -16,7 +16,7 @@ from typing import Protocol
 
 from . import frames
 from .connection import SLOW
-from .events import Asker, Channel
+from .events import Asker, Channel, State
 from .sessions import Session
 
 _SLICE = 0.005  # seconds of writing before other tasks get a turn
@@ -44,6 +44,10 @@ logger = logging.getLogger(__name__)
 class Line(Protocol):
     """What a peer is reached by."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether what is sent waits for the peer to read."""
+
     def send(self, frame: bytes) -> None:
         """Send what the peer asked for."""
 
@@ -63,7 +67,8 @@ class Line(Protocol):
 class Peer:
     """One connected client: who it is, what it subscribed to, and how to reach it.
 
-    `resumes`: its frames carry `seq`. `answered`: the last request that an event has answered.
+    `channels`: what it is subscribed to, and by which state of its user's record. `resumes`: its
+    frames carry `seq`. `answered`: the last request that an event has answered.
     `failed`: those that were answered with an error although their event may come yet.
     """
 
@@ -85,7 +90,7 @@ class Peer:
         self.session = session
         self.resumes = resumes
         self.line: Line
-        self.channels: set[Channel] | None = None
+        self.channels: dict[Channel, State] | None = None
         self.watches: set[Channel | None] | None = None
         self.answered: Asker | None = None
         self.failed: set[Asker] | None = None

@@ -71,9 +71,10 @@ class Files:
 
     async def list_of(self, owner: str, user: str | None) -> list[Document]:
         """The metadata of all files of `owner`, the oldest first; raises Forbidden."""
-        rules.admit(self.rules.files_list, user)
-        if self.rules.files_list == OWNER and owner != user:
-            raise Forbidden
+        access = self.rules.files_list
+        rules.admit(access, user, "files", "list")
+        if access == OWNER and owner != user:
+            raise rules.refused(access, "files", "list")
         # A file that is being renamed may be there twice.
         found = {one["id"]: metadata_of(one) async for one in self._metadata.of(owner)}
         return [found[file_id] for file_id in sorted(found)]
@@ -81,9 +82,22 @@ class Files:
     async def find(self, owner: str, filename: str, user: str | None) -> File:
         """A file; raises Forbidden, or NotFound also where the user may not read it."""
         access = self.rules.files_read
-        rules.admit(access, user)
+        rules.admit(access, user, "files", "read")
         if access == OWNER and owner != user:
             raise unknown()
+        return await self.look_up(owner, filename)
+
+    async def page(
+        self, owner: str, search: str, sort: str, skip: int, limit: int
+    ) -> tuple[list[Document], int]:
+        """Files whatever the rules say, as `Metadata.page` has it."""
+        return await self._metadata.page(owner, search, sort, skip, limit)
+
+    async def count(self) -> int:
+        return await self._metadata.count()
+
+    async def look_up(self, owner: str, filename: str) -> File:
+        """A file, whatever the rules say; raises NotFound."""
         stored = await self._metadata.get(owner, filename)
         return File(metadata_of(stored), stored["content"], stored["since"])
 

@@ -137,7 +137,7 @@ class _Reading:
             if name in _LOGICAL:
                 nodes.append(_LOGICAL[name](self._filters(value, inside, depth + 1)))
             elif name[:1] == "$":
-                raise _bad(where, f"{name} cannot stand beside fields, or is no operator here")
+                raise _bad(where, _no_logic(name))
             else:
                 nodes.append(self._field(name, value, inside, depth))
         return _joined(nodes)
@@ -221,8 +221,15 @@ def _no_operator(name: str) -> str:
     if name == "$options":
         return "$options needs a $regex beside it"
     if name[:1] == "$":
-        return f"{name} is no operator here"
+        return f"{name} is no operator here; there are {', '.join(sorted(_OPERATORS))}"
     return "a field cannot stand beside operators"
+
+
+def _no_logic(name: str) -> str:
+    """Why an operator cannot stand where the names of fields do."""
+    if name in _OPERATORS:
+        return f'{name} stands behind a field: {{"price": {{"{name}": ...}}}}'
+    return f"{name} is no operator here; beside fields there are {', '.join(_LOGICAL)}"
 
 
 def _value(raw: Any, where: str, depth: int = 1) -> Any:
@@ -305,3 +312,5 @@ _LEAVES: dict[str, Callable[[str, object, str], Node]] = {
     "$exists": _exists,
     "$size": _size,
 }
+# What stands behind a field.
+_OPERATORS = frozenset((*_LEAVES, "$all", "$elemMatch", "$not", "$regex"))

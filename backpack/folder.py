@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,10 @@ from typing import Any, Self
 
 from .errors import BackpackError, Invalid, Unavailable
 
-_OURS = frozenset((".gitignore", "backpacks", "control", "lock"))
+_REGISTRY = ("registry.sqlite3", "registry.sqlite3-wal", "registry.sqlite3-shm")
+_OURS = frozenset(
+    (".gitignore", "backpacks", "control", "lock", "secret", "swarm", "trash", *_REGISTRY)
+)
 
 
 class Lock:
@@ -66,6 +70,23 @@ def prepare(folder: Path) -> None:
             )
         if ".gitignore" not in there:
             (folder / ".gitignore").write_text("*\n", "utf-8")
+
+
+def secret(folder: Path) -> str:
+    """A random text that a prepared folder keeps for its owner; made when it is missing. Raises
+    Invalid."""
+    with explained(folder):
+        file = folder / "secret"
+        with contextlib.suppress(FileExistsError):
+            made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(made, secrets.token_hex(32).encode())
+            os.close(made)
+        return file.read_text("utf-8")
+
+
+def is_of_swarm(folder: Path) -> bool:
+    """Whether the admin of a swarm keeps its things there."""
+    return (folder / "swarm").is_dir()
 
 
 def exists(folder: Path) -> bool:

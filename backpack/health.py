@@ -31,12 +31,16 @@ class Health:
     @property
     def trouble(self) -> str | None:
         """Why no requests should be sent here; None when all is well."""
-        if self.stopping:
-            return "Shutting down"
-        if self.away:
+        if self.away and not self.stopping:
             away = sorted(self.away)
             return f"{' and '.join(away)} {'is' if len(away) == 1 else 'are'} away"
-        return self.starting or None
+        return self.own_trouble
+
+    @property
+    def own_trouble(self) -> str | None:
+        """The same, but for what troubles every process of the backpack alike: another one, or this
+        one started again, would serve no better without its servers."""
+        return "Shutting down" if self.stopping else self.starting or None
 
 
 class Watch:
@@ -64,12 +68,20 @@ class Watch:
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        backpack = await self._open()
+        await self._open()
         self._health.starting = ""
         await asyncio.gather(
-            self._keep_asking("MongoDB", backpack.reload),
-            self._keep_asking("Redis", backpack.bus.ping),
+            self._keep_asking("MongoDB", self._ask_mongo),
+            self._keep_asking("Redis", self._ask_redis),
         )
+
+    # The backpack of this moment: a restored one takes the place of the one before.
+
+    async def _ask_mongo(self) -> None:
+        await (await self._tenants.backpack(self._name)).reload()
+
+    async def _ask_redis(self) -> None:
+        await (await self._tenants.backpack(self._name)).bus.ping()
 
     async def _open(self) -> Backpack:
         said = ""

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 from asyncio import sleep
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from . import backup, documents, names, rules, users
 from .backpacks import Backpack
-from .backup import PARTS, Counts, Place
+from .backup import PARTS, Counts, Place, told_of
 from .documents import Document
-from .errors import BadRequest
 from .files import Files
 from .metadata import check_metadata
 from .sites import Site
@@ -97,7 +96,7 @@ class Import:
         """The JSON value that an entry is."""
         most = _SETTINGS if entry.name in ("rules.json", "indexes.json") else _SHORT
         content = await self._archive.content(most)
-        with _told(entry.name):
+        with told_of(entry.name):
             return documents.decode(content)
 
     def _check_order(self, entry: Entry) -> None:
@@ -112,7 +111,7 @@ class Import:
         if self._last.folder == part:
             raise damaged(entry.name, "is there twice")
         self._last = Place(part, 1)
-        with _told(entry.name):
+        with told_of(entry.name):
             if part == "rules":
                 self._rules = rules.parse(value).raw
             elif part == "key":
@@ -135,7 +134,7 @@ class Import:
             await self._store_lines(entry, users.check_stored, self._store_users)
             return
         if place.number == 1:
-            with _told(entry.name):
+            with told_of(entry.name):
                 await self._backpack.records.create_collection(collection)
             self._counts.collections += 1
         store = partial(self._store_records, collection)
@@ -163,13 +162,13 @@ class Import:
                     for at, line in enumerate(lines, number + 1)
                 ]
                 where = f"{entry.name}, lines {number + 1} to {number + len(lines)}"
-                with _told(where):
+                with told_of(where):
                     await store(checked)
                 number += len(lines)
                 await sleep(0)  # stores do not always wait
 
     def _checked(self, check: Callable[[object], Document], where: str, line: bytes) -> Document:
-        with _told(where):
+        with told_of(where):
             return self._in_order(check(documents.decode(line)))
 
     def _in_order(self, document: Document) -> Document:
@@ -213,7 +212,7 @@ class Import:
         self._last = Place("files", number)
         folder = f"files/{number:06}"
         metadata = await self._value(entry)
-        with _told(entry.name):
+        with told_of(entry.name):
             restored = check_metadata(metadata)
         content = await self._following(f"{folder}/content")
         if content.size != restored["size"]:
@@ -226,14 +225,14 @@ class Import:
         async with stored.arriving(metadata["userId"]) as arrival:
             arrival.begin(metadata["type"])
             while piece := await self._archive.read():
-                with _told(entry.name):
+                with told_of(entry.name):
                     await arrival.write([piece])
                 self._counts.bytes += len(piece)
             expected = f"{self._archive.sha256}  content\n".encode()
             await self._following(f"{folder}/sha256")
             if await self._archive.content(_SHORT) != expected:
                 raise damaged(entry.name, "is damaged: it has another SHA-256 than was noted")
-            with _told(f"{folder}/file.json"):
+            with told_of(f"{folder}/file.json"):
                 await stored.restore(metadata, arrival)
 
     async def _take_site(self, entry: Entry) -> None:
@@ -242,7 +241,7 @@ class Import:
             raise damaged(entry.name, "is there twice")
         self._last = Place("site", 1)
         if self._site is not None:
-            with _told(entry.name):
+            with told_of(entry.name):
                 await finish(self._site.deploy(self._rest(), "import"))
         async for _ in self._rest():
             pass
@@ -271,22 +270,12 @@ class Import:
         if isinstance(store, Indexed):
             for index in self._indexes:
                 change = store.pin_index if index["state"] == "pinned" else store.forbid_index
-                with _told("indexes.json"):
+                with told_of("indexes.json"):
                     await change(index["collection"], index["fields"])
         if self._rules is not None:
             await self._backpack.set_rules(self._rules)
         if self._key is not None:
             await self._backpack.set_key(self._key)
-
-
-@contextmanager
-def _told(where: str) -> Iterator[None]:
-    """Says of what is refused inside where it stands."""
-    try:
-        yield
-    except BadRequest as exc:
-        why = "; ".join(f"{name or 'it'} {why}" for name, why in (exc.fields or {}).items())
-        raise damaged(where, f"{exc.message}: {why}" if why else exc.message) from exc
 
 
 def _text(value: Any, name: str) -> str:

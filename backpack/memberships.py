@@ -5,8 +5,10 @@ Channels themselves, and who is told, are the matter of `channels`.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,8 +16,8 @@ import orjson
 
 from . import documents, rules
 from .documents import Document
-from .errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
-from .events import Channel
+from .errors import Conflict, Invalid, NotFound, Unavailable
+from .events import Channel, State
 from .queries import Query, equals
 from .records import Records
 from .rules import OWNER_FIELD
@@ -29,6 +31,19 @@ _REMEMBERED = 10_000  # records whose _id is known
 _TRIES = 5
 
 Edit = Callable[[list[Channel], Channel | None], tuple[list[Channel], Channel | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A user's record, also encoded, and which of its states it is."""
+
+    record: Document
+    encoded: bytes
+    state: State
+
+    @property
+    def channels(self) -> list[Channel]:
+        return channels_in(self.record)
 
 
 class Memberships:
@@ -45,40 +60,57 @@ class Memberships:
         self._new_id = documents.Ids()
         self._ids: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._noted: set[tuple[str, str]] = set()
+        self._numbers = itertools.count(1)
 
-    async def record(self, info: str, user: str) -> Document:
+    async def record(self, info: str, user: str) -> Membership:
         """The user's record; raises Forbidden, Invalid for a bad name."""
         await self._admit(info, user)
-        for _ in range(_TRIES):
-            record_id = await self._record_id(info, user)
-            found = await self._store.get(info, record_id)
-            record = orjson.loads(found) if found else None
-            if record and record.get(OWNER_FIELD) == user:
-                return self._checked(info, user, record)
-            self._ids.pop((info, user), None)
-        raise _contended()
+        return await self._change(info, user, lambda old: self._checked(info, user, old))
 
-    async def edit(self, info: str, user: str, edit: Edit) -> tuple[Document, bytes]:
-        """Change a user's channels and the current one; the record as it is then, and encoded."""
+    async def edit(self, info: str, user: str, edit: Edit) -> Membership:
+        """Change a user's channels and the current one; the record as it is then."""
         await self._admit(info, user)
         await self._note(info, user)
 
         def change(old: Document) -> Document:
-            if old.get(OWNER_FIELD) != user:
-                raise _Moved
             self._checked(info, user, old)
             return _with(old, *edit(channels_in(old), current_in(old)))
 
+        return await self._change(info, user, change)
+
+    async def _change(
+        self, info: str, user: str, change: Callable[[Document], Document]
+    ) -> Membership:
         for _ in range(_TRIES):
             record_id = await self._record_id(info, user)
-            try:
-                changed = await self._store.change(info, record_id, change)
-            except _Moved:
-                changed = None
-            if changed is not None and changed.after is not None:
-                return orjson.loads(changed.after), changed.after
+            if (membership := await self._try(info, user, record_id, change)) is not None:
+                return membership
             self._ids.pop((info, user), None)
         raise _contended()
+
+    async def _try(
+        self, info: str, user: str, record_id: str, change: Callable[[Document], Document]
+    ) -> Membership | None:
+        """The record after a change, or as it is found; None when it is not the user's."""
+        number = 0
+
+        def numbered(old: Document) -> Document:
+            nonlocal number
+            if old.get(OWNER_FIELD) != user:
+                raise _Moved
+            number = next(self._numbers)
+            return change(old)
+
+        # Also to read it: only writes of a record have an order that all processes agree on.
+        try:
+            changed = await self._store.change(info, record_id, numbered)
+        except _Moved:
+            return None
+        if changed is None or changed.after is None:
+            return None
+        # Where there are no revisions, all writers are in this process, and take turns.
+        state = State(f"{info}/{record_id}", changed.revision or number)
+        return Membership(orjson.loads(changed.after), changed.after, state)
 
     async def remove_everywhere(self, info: str, channel: Channel) -> list[tuple[str, bytes]]:
         """Take a channel that is gone from everybody; each user who had it, and their record."""
@@ -99,22 +131,38 @@ class Memberships:
 
     async def of(self, user: str | None) -> frozenset[Channel]:
         """All channels that a user is in, whichever collections say so."""
-        known = await self._store.get(_KNOWN, user) if user else None
         found: set[Channel] = set()
+        for record in (await self._records_of(user)).values() if user else ():
+            found.update(channels_in(record))
+        return frozenset(found)
+
+    async def states_of(self, user: str) -> dict[Channel, State]:
+        """The same, each with a state of the record that says so."""
+        found: dict[Channel, State] = {}
+        for info, record in (await self._records_of(user)).items():
+            held = await self._try(info, user, record["_id"], lambda old: old)
+            if held is not None:
+                found.update(dict.fromkeys(held.channels, held.state))
+        return found
+
+    async def _records_of(self, user: str) -> dict[str, Document]:
+        """The records of a user that are there, by collection."""
+        known = await self._store.get(_KNOWN, user)
+        found: dict[str, Document] = {}
         for info in orjson.loads(known)["collections"] if known else ():
-            record_id = self._ids.get((info, str(user)), str(user))
+            record_id = self._ids.get((info, user), user)
             encoded = await self._store.get(info, record_id)
             if encoded is None:
-                encoded = await self._search(info, str(user))
+                encoded = await self._search(info, user)
             record = orjson.loads(encoded) if encoded else {}
             if record.get(OWNER_FIELD) == user:
-                found.update(channels_in(record))
-        return frozenset(found)
+                found[info] = record
+        return found
 
     async def _admit(self, info: str, user: str) -> None:
         held = self._records.rules.of(rules.check_collection_name(info))
-        rules.admit(held.read, user)
-        rules.admit(held.update, user)
+        rules.admit(held.read, user, info, "read")
+        rules.admit(held.update, user, info, "update")
         if not await self._store.has_collection(info):
             self._records.admit_create_collection(user)
             await self._records.create_collection(info)
@@ -124,7 +172,7 @@ class Memberships:
         if not rules.passes(held.read, user, record):
             raise NotFound
         if not rules.passes(held.update, user, record):
-            raise Forbidden
+            raise rules.refused(held.update, info, "update")
         return record
 
     async def _record_id(self, info: str, user: str) -> str:

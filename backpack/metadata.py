@@ -7,6 +7,7 @@ how often the file was renamed.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
@@ -17,13 +18,23 @@ from . import documents
 from .documents import Document
 from .errors import BadRequest, Conflict, Invalid, NotFound
 from .filenames import check_bucket, check_filename, compose, is_type
-from .queries import Query, parse_filter
+from .queries import EVERYTHING, Query, both, equals, parse_filter
 from .stores.base import Store
 
 COLLECTION = "_files"
 _METADATA = ("userId", "filename", "bucket", "size", "type", "createdAt", "updatedAt")
 
 _PAGE = 200  # documents
+
+_SORTED = {
+    "_id": "id",
+    **{name: name for name in ("filename", "bucket", "size", "type", "createdAt", "updatedAt")},
+}
+SORTS: Mapping[str, tuple[tuple[str, int], ...]] = {
+    f"{sign}{name}": ((path, way),)
+    for name, path in _SORTED.items()
+    for sign, way in (("", 1), ("-", -1))
+}
 
 
 class Metadata:
@@ -59,6 +70,23 @@ class Metadata:
                 yield stored
             if len(page) < _PAGE:
                 return
+
+    async def page(
+        self, owner: str, search: str, sort: str, skip: int, limit: int
+    ) -> tuple[list[Document], int]:
+        """The metadata of files, of all users or of `owner`, with `search` in their names, and how
+        many there are. `sort`: one of `SORTS`."""
+        wanted = equals("userId", owner) if owner else EVERYTHING
+        if search:
+            part = {"$regex": re.escape(compose(search)), "$options": "i"}
+            wanted = both(wanted, parse_filter({"filename": part}))
+        query = Query(wanted, SORTS[sort], skip, limit)
+        found = await self._store.find(COLLECTION, query)
+        total = await self._store.count(COLLECTION, wanted)
+        return [metadata_of(orjson.loads(one)) for one in found], total
+
+    async def count(self) -> int:
+        return await self._store.count(COLLECTION, EVERYTHING)
 
     async def sizes_of(self, owner: str) -> AsyncIterator[int]:
         """The size of each file of a user, in bytes."""

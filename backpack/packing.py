@@ -15,11 +15,12 @@ from .archives import Limits, check_path
 from .errors import Invalid, TooLarge
 
 
-def open_site(source: Path, limits: Limits) -> BinaryIO:
-    """The zip `source`, or one that is made of the folder `source`; raises Invalid, TooLarge."""
+def open_site(source: Path, limits: Limits, *, compression: int = zipfile.ZIP_STORED) -> BinaryIO:
+    """The zip `source`, or one that is made of the folder `source`, not compressed where it goes no
+    further than to a process on this machine; raises Invalid, TooLarge."""
     try:
         if source.is_dir():
-            return _pack(source, limits)
+            return _pack(source, limits, compression)
         if not source.is_file():
             raise Invalid(f"There is no folder and no zip {source}")
         return source.open("rb")
@@ -27,33 +28,31 @@ def open_site(source: Path, limits: Limits) -> BinaryIO:
         raise Invalid(f"Cannot read {exc.filename or source}: {exc.strerror}") from exc
 
 
-def _pack(folder: Path, limits: Limits) -> BinaryIO:
+def _pack(folder: Path, limits: Limits, compression: int) -> BinaryIO:
     if not (folder / "index.html").is_file():
         raise Invalid(f"There is no index.html in {folder}", code="bad_site")
     with ExitStack() as stack:
         packed = stack.enter_context(tempfile.TemporaryFile())
-        _write(packed, folder, limits)
+        with zipfile.ZipFile(packed, "w", compression, strict_timestamps=False) as archive:
+            _write(archive, folder, limits)
         packed.seek(0)
         stack.pop_all()  # it is the caller's from now on
         return packed
 
 
-def _write(packed: BinaryIO, folder: Path, limits: Limits) -> None:
-    count = size = 0
-    # Not compressed: it goes no further than to a process on this machine.
-    with zipfile.ZipFile(packed, "w", strict_timestamps=False) as archive:
-        for path in _files(folder):
-            name = path.relative_to(folder).as_posix()
-            check_path(name)
-            count += 1
-            size += path.stat().st_size
-            if count > limits.count or size > limits.size:
-                raise TooLarge(
-                    f"There are more than {limits.count:,} files, or {limits.size:,} bytes, "
-                    f"in {folder}",
-                    code="bad_site",
-                )
-            archive.write(path, name)
+def _write(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> None:
+    size = 0
+    for count, path in enumerate(_files(folder), 1):
+        name = path.relative_to(folder).as_posix()
+        check_path(name)
+        size += path.stat().st_size
+        if count > limits.count or size > limits.size:
+            raise TooLarge(
+                f"There are more than {limits.count:,} files, or {limits.size:,} bytes, "
+                f"in {folder}",
+                code="bad_site",
+            )
+        archive.write(path, name)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,8 +1,11 @@
-"""The HTML pages that Backpack itself shows: the welcome page of a backpack without a site, the
-demo app's, and the admin host's."""
+"""The HTML pages that Backpack itself shows: how one is answered, and those of a backpack without a
+site, the welcome page and the demo app's."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +20,8 @@ _PACKAGE = Path(__file__).parent
 WELCOME = _PACKAGE / "welcome"
 DEMO_SITE = _PACKAGE / "demo" / "site"
 ADMIN_STATIC = _PACKAGE / "admin" / "static"
+
+_IMPORT = re.compile(r'^import .* from "\./(\w+)\.js";$', re.M)
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,14 @@ class Address:
         return f"{self.scheme}://127.0.0.1{self.port}/~{name}"
 
 
-def render_welcome(request: Request, backpack: Backpack) -> HTTPResponse:
+async def render_welcome(request: Request, backpack: Backpack) -> HTTPResponse:
     """The page that a frontend host shows while it has no site: a small app on the SDK."""
     address = Address.of(request)
     admin, backend = address.url("admin"), address.url(f"{backpack.name}-be")
-    return _page(
+    return await render_page(
         WELCOME / "index.html.j2",
         f"default-src 'none'; script-src 'self' {admin}; style-src 'self' {admin}; "
-        f"img-src 'self' data:; connect-src {backend}",
+        f"img-src 'self' data:; connect-src {backend}; form-action 'none'",
         name=backpack.name,
         admin=admin,
         backend=backend,
@@ -61,56 +66,76 @@ def render_welcome(request: Request, backpack: Backpack) -> HTTPResponse:
     )
 
 
-def render_demo(request: Request, backpack: Backpack) -> HTTPResponse:
+async def render_demo(request: Request, backpack: Backpack) -> HTTPResponse:
     """The page of the demo app."""
     address = Address.of(request)
     admin, backend = address.url("admin"), address.url(f"{backpack.name}-be")
-    return _page(
+    return await render_page(
         _PACKAGE / "demo" / "index.html.j2",
         f"default-src 'none'; script-src 'self' {admin}; style-src 'self'; "
-        f"img-src data: {backend}; connect-src {backend} {backend.replace('http', 'ws', 1)}",
+        f"img-src data: {backend}; connect-src {backend} {backend.replace('http', 'ws', 1)}; "
+        "form-action 'none'",
         admin=admin,
         backend=backend,
         api_key=backpack.config.api_key,
     )
 
 
-def render_landing(request: Request) -> HTTPResponse:
-    """The admin host's page: the SDK, and in a sandbox the backpacks there are."""
-    address = Address.of(request)
-    tenants = request.app.ctx.tenants
-    names = tenants.names() if tenants.settings.dev else []
-    backpacks = [
-        {"name": name, "backend": address.url(f"{name}-be"), "frontend": address.url(name)}
-        for name in names
-    ]
-    return _page(
-        _PACKAGE / "admin" / "templates" / "landing.html.j2",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:",
-        admin=address.url("admin"),
-        backpacks=backpacks,
-    )
-
-
-_POLICY = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-
-def _page(template: Path, policy: str, **values: Any) -> HTTPResponse:
+async def render_page(template: Path, policy: str, **values: Any) -> HTTPResponse:
+    """A template with `values`; it may use others of its folder. `policy` is its content security
+    policy, besides what goes for all pages."""
     headers = {
         "cache-control": "no-store",
-        "content-security-policy": f"{policy}; {_POLICY}",
-        "referrer-policy": "no-referrer",
+        "content-security-policy": f"{policy}; base-uri 'none'; frame-ancestors 'none'",
+        # Under no-referrer the forms of a page would be sent by the origin "null" (Fetch, 3.2).
+        "referrer-policy": "same-origin",
         "x-content-type-options": "nosniff",
     }
-    return html(_load(template).render(values), headers=headers)
+    # To read one for the first time takes 20 ms and more.
+    loaded = await asyncio.to_thread(_load, template)
+    return html(loaded.render(values), headers=headers)
 
 
 @cache
 def _load(template: Path) -> Any:
+    return _environment(template.parent).get_template(template.name)
+
+
+@cache
+def _environment(folder: Path) -> Any:
     # Jinja2 takes 50 ms to import: the start of the sandbox does not wait for it.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(template.parent), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
     )
-    return environment.get_template(template.name)
+    environment.globals["static"] = f"/static/{static_version()}"
+    environment.globals["imports_of"] = imports_of
+    return environment
+
+
+@cache
+def static_version() -> str:
+    """What stands in the paths of the panel's own files: another one when any of them is another,
+    so that browsers need not ask again. Reads them all at the first time, 5 ms."""
+    contents = hashlib.sha256()
+    for file in sorted(ADMIN_STATIC.rglob("*.*")):
+        contents.update(file.name.encode() + file.read_bytes())
+    return f"v-{contents.hexdigest()[:16]}"
+
+
+@cache
+def imports_of(*modules: str) -> list[str]:
+    """The modules of the panel without which those cannot run, themselves left out: browsers that
+    are told of them get all at once. They are read at the first time, 1 ms."""
+    found: dict[str, None] = {}
+    waiting = list(modules)
+    while waiting:
+        text = (ADMIN_STATIC / "panel" / f"{waiting.pop()}.js").read_text("utf-8")
+        new = [name for name in _IMPORT.findall(text) if name not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return [name for name in found if name not in modules]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import ipaddress
 import os
 import socket
 from pathlib import Path
@@ -13,11 +15,12 @@ BACKLOG = 1_024  # connections that wait to be accepted
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A TCP socket that listens on `host` and `port`, 0 for any free one.
+    """A TCP socket that listens on `host` and `port`, 0 for any free one. `host` may be a network
+    such as 10.0.1.0/24: this machine's address in it.
 
     Raises Invalid or Unavailable with a message that says what to do.
     """
-    family, address = _resolve(host, port)
+    family, address = _resolve(_address_in(host) if "/" in host else host, port)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -28,6 +31,22 @@ def listen(host: str, port: int) -> socket.socket:
         raise _explain(exc, host, port) from exc
     listener.setblocking(False)
     return listener
+
+
+def _address_in(network: str) -> str:
+    """The address of this machine in a network."""
+    try:
+        known = ipaddress.ip_network(network, strict=False)
+    except ValueError as exc:
+        raise Invalid(f"{network!r} is no network such as 10.0.1.0/24") from exc
+    family = socket.AF_INET6 if known.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        # Nothing is sent: the kernel chooses the address that it would send from.
+        probe.connect((str(known.network_address + 1), 9))
+        address: str = probe.getsockname()[0]
+        if ipaddress.ip_address(address) in known:
+            return address
+    raise Invalid(f"This machine has no address in the network {network}")
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:

@@ -14,20 +14,29 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .api.request import current_request_id
+from .loglines import JsonLines
+from .settings import Settings
 
-def run(work: Coroutine[Any, Any, None]) -> None:
+
+def run(work: Coroutine[Any, Any, None], settings: Settings) -> None:
     """Run `work` to its end on an event loop of its own; the log goes to standard error."""
     import uvloop
 
-    _log_to_stderr()
+    _log_to_stderr(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(settings: Settings) -> None:
+    # What others than this package have to say below a warning is nobody's matter.
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
+    if settings.log == "json":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonLines(current_request_id))
+    logging.getLogger("backpack").setLevel(settings.log_level.upper())
     # Sanic warns of its own modes of running, of which this is none.
     logging.getLogger("sanic").setLevel(logging.ERROR)
 

@@ -36,6 +36,7 @@ __all__ = [
     "equals",
     "order",
     "parse_filter",
+    "parse_sort",
     "parse_url",
     "placing",
     "project",
@@ -124,7 +125,8 @@ def _path(name: str, path: str) -> str:
     return path
 
 
-def _sort(text: str) -> tuple[tuple[str, int], ...]:
+def parse_sort(text: str) -> tuple[tuple[str, int], ...]:
+    """The pairs of a sort such as `-price,name`; raises Invalid."""
     items = text.split(",")
     keys = {_path("sort", item.removeprefix("-")): -1 if item[:1] == "-" else 1 for item in items}
     if len(keys) < len(items):
@@ -171,7 +173,7 @@ def _count(text: str) -> bool:
 
 _PARAMETERS: dict[str, Callable[[str], Any]] = {
     "filter": _filter,
-    "sort": _sort,
+    "sort": parse_sort,
     "skip": _number("skip", 0),
     "limit": _number("limit", 1),
     "after": _after,

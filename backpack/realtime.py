@@ -20,9 +20,10 @@ from . import events
 from .audience import is_for, receivers
 from .bus import Bus
 from .errors import Unavailable
-from .events import RELOAD, Asker, Change, Channel, Event, notice
-from .fanout import Fanout, Line, Message, Peer
+from .events import RELOAD, Asker, Change, Channel, Drop, Event, State, notice
+from .fanout import Fanout, Message, Peer
 from .heartbeat import Heartbeat
+from .lines import Lines
 from .losses import TOPIC as LOSSES
 from .losses import Losses
 from .presence import Place, Presence
@@ -36,7 +37,8 @@ from .watchers import Watchers
 TOPIC = "events"  # of the bus; messages are events
 
 SESSION_ENDED, RESTART = 4401, 1012  # close codes
-_FAREWELL = 2.0  # seconds that clients have to answer a close
+Overhearer = Callable[[str, Event], None]
+
 _GATHER = 0.1  # seconds in which ends of connections are told of together
 _GATHERED = 100  # users whose ends are told of at once
 
@@ -58,6 +60,8 @@ class Hub:
     ) -> None:
         self.rules = rules
         self.process = secrets.token_hex(8)
+        self.deliveries = 0  # to receivers of this process, since it began
+        self.lines = Lines()
         self.roster = Roster()
         self.revisions = Revisions()
         self._fanout = Fanout()
@@ -67,16 +71,14 @@ class Hub:
         self._channel_exists = channel_exists
         self._numbers = itertools.count(1)
         self._losses = Losses(bus)
-        self._lines: set[Line] = set()
-        self._closing = 0  # the code that all connections are closed with
-        self._emptied: asyncio.Future[None] | None = None
+        self._overhearers: tuple[Overhearer, ...] = ()
         self._heartbeat = Heartbeat(self.roster.peers, sessions, ping_interval, self.end_session)
-        self._noting: dict[int, set[tuple[Channel, str | None]]] = {}
+        self._noting: dict[int, list[Drop]] = {}
         self._left: dict[str, None] = {}  # users with a connection that ended, in this order
         self._telling: asyncio.Task[None] | None = None
         self._deaf = (
             bus.listen(TOPIC, self._event_sent),
-            bus.listen(LOSSES, lambda seq, _: self._tell_to_reload(seq)),
+            bus.listen(LOSSES, self._losses_told),
             bus.listen(SESSIONS, self._sessions_ended),
             bus.listen_break(self._doubt_all),
             bus.listen_loss(self._lose),
@@ -84,7 +86,7 @@ class Hub:
 
     async def close(self) -> None:
         """Close what is connected and stop listening to the bus."""
-        await self.close_sockets(RESTART)
+        await self.lines.close(RESTART)
         await self._heartbeat.close()
         await self.presence.close()
         await self._losses.close()
@@ -94,38 +96,11 @@ class Hub:
         for stop in self._deaf:
             stop()
 
-    async def close_sockets(self, code: int) -> None:
-        """Close all connections, now and for good, and wait until they have ended."""
-        self._closing = code
-        for line in tuple(self._lines):
-            line.close(code, "")
-        await self._wait_until_empty()
-        for line in tuple(self._lines):
-            line.abort()
-        await self._wait_until_empty()
-
-    async def _wait_until_empty(self) -> None:
-        if self._lines:
-            self._emptied = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._emptied], timeout=_FAREWELL)
-
     # Who is here
 
     def number(self) -> int:
         """A number for a new peer of this process."""
         return next(self._numbers)
-
-    def come(self, line: Line) -> None:
-        """Know of a new connection, also one without a peer; a hub that closes closes it."""
-        self._lines.add(line)
-        if self._closing:
-            line.close(self._closing, "")
-
-    def gone(self, line: Line) -> None:
-        """Forget a connection that has ended."""
-        self._lines.discard(line)
-        if not self._lines and self._emptied is not None and not self._emptied.done():
-            self._emptied.set_result(None)
 
     def add(self, peer: Peer) -> None:
         self.roster.add(peer)
@@ -142,7 +117,7 @@ class Hub:
         for place in (None, *channels):
             self.presence.go(peer.user, place)
         self._watchers.remove_all(peer)
-        if not self._closing:  # who is here will soon be on another process
+        if not self.lines.are_closing:  # who is here will soon be on another process
             self._left[peer.user] = None
             if self._telling is None or self._telling.done():
                 loop = asyncio.get_running_loop()
@@ -158,8 +133,8 @@ class Hub:
             with suppress(Unavailable):  # those who would hear it are cut off
                 await self._send([Event(notice(action="close", userId=user)) for user in users])
 
-    def subscribe(self, peer: Peer, channel: Channel) -> None:
-        if self.roster.subscribe(peer, channel):
+    def subscribe(self, peer: Peer, channel: Channel, state: State) -> None:
+        if self.roster.subscribe(peer, channel, state):
             self.presence.come(peer.user, channel)
 
     def unsubscribe(self, peer: Peer, channel: Channel) -> None:
@@ -183,12 +158,24 @@ class Hub:
 
         Raises Unavailable; then those who resume are told to read anew once that is possible.
         """
-        with self._losses.unless_told():
-            made = []
-            for change in changes:
-                record = orjson.loads(change.record)
-                made.append(events.of_change(change, record, await self._reach(record)))
+        records = [orjson.loads(change.record) for change in changes]
+        with self._losses.unless_told() as drops:
+            for change, record in zip(changes, records, strict=True):
+                drops += events.drops_of(change, record)
+            made = [
+                events.of_change(change, record, await self._reach(record))
+                for change, record in zip(changes, records, strict=True)
+            ]
             await self._send(made)
+
+    def doubt(self, until: Callable[[], Awaitable[object]]) -> None:
+        """A write may be stored that nobody will announce: those who resume are told to read anew,
+        once that is possible: when `until` does not raise Unavailable."""
+        self._losses.owe(until)
+
+    async def tell_to_reload(self) -> None:
+        """Have those who resume read everything anew; raises Unavailable."""
+        await self._bus.send(LOSSES, {"drops": []})
 
     async def pass_on(self, message: Mapping[str, Any], asker: Asker) -> None:
         """Send a client's message to whom it is for, by its own words; raises Unavailable."""
@@ -202,7 +189,8 @@ class Hub:
 
     async def send_all(self, announced: Sequence[Event]) -> None:
         """Deliver events of finished writes in this order; fails as `announce` does."""
-        with self._losses.unless_told():
+        with self._losses.unless_told() as drops:
+            drops += [event.dropped for event in announced if event.dropped is not None]
             await self._send(announced)
 
     async def _send(self, announced: Sequence[Event]) -> None:
@@ -246,14 +234,26 @@ class Hub:
 
     def _event_sent(self, seq: str, message: Mapping[str, Any]) -> None:
         # With nobody here, all that counts is which state of a record came last.
-        if self.roster.peers or "revision" in message:
+        if self.roster.peers or self._overhearers or "revision" in message:
             event = Event.from_message(message)
             if self.revisions.is_late(event, seq):
                 self._answer(event)
             else:
+                for overhearer in self._overhearers:
+                    overhearer(seq, event)
                 self._deliver(event, seq)
             if event.dropped is not None:
-                self._drop(event.dropped, event.dropped_user)
+                self._drop(event.dropped)
+
+    def overhear(self, overhearer: Overhearer) -> Callable[[], None]:
+        """Call `overhearer` with each event that is delivered, whoever it is for, and the `seq` it
+        has in every process. Returns what ends it."""
+        self._overhearers = (*self._overhearers, overhearer)
+
+        def end() -> None:
+            self._overhearers = tuple(one for one in self._overhearers if one is not overhearer)
+
+        return end
 
     def then(self, call: Callable[[], None]) -> None:
         """Call when all events that have come here so far have been delivered."""
@@ -261,6 +261,7 @@ class Hub:
 
     def _deliver(self, event: Event, seq: str) -> None:
         found = receivers(event, self.rules, self.roster)
+        self.deliveries += len(found)
         text = event.text.encode()
         asker = self._asker(event)
         if asker is not None and is_for(event, self.rules, asker.user, asker.channels or ()):
@@ -289,24 +290,26 @@ class Hub:
         return None if peer is None or asker in (peer.failed or ()) else peer
 
     @contextmanager
-    def noting_drops(self) -> Iterator[set[tuple[Channel, str | None]]]:
-        """Which subscriptions end, of whom, while something is looked up: it may be known before,
-        and the new subscription come after."""
-        noted: set[tuple[Channel, str | None]] = set()
+    def noting_drops(self) -> Iterator[list[Drop]]:
+        """Which subscriptions end while something is looked up: it may be known before, and the
+        new subscription come after."""
+        noted: list[Drop] = []
         self._noting[id(noted)] = noted
         try:
             yield noted
         finally:
             del self._noting[id(noted)]
 
-    def _drop(self, channel: Channel, user: str | None) -> None:
+    def _drop(self, drop: Drop) -> None:
+        channel = drop.channel
         for noted in self._noting.values():
-            noted.add((channel, user))
+            noted.append(drop)
         for peer in self.roster.of_channel(channel):
-            if user is None or peer.user == user:
+            assert peer.channels is not None
+            if drop.ends(channel, peer.user, peer.channels[channel]):
                 self.unsubscribe(peer, channel)
         for peer in self._watchers.of(channel):
-            if user is None or peer.user == user:
+            if drop.user in (None, peer.user) and channel not in (peer.channels or ()):
                 self._watchers.remove(peer, channel)
 
     def _sessions_ended(self, _seq: str, message: Mapping[str, Any]) -> None:
@@ -323,6 +326,11 @@ class Hub:
                 # What it is being told may end before the gap, and what it is kept behind it.
                 peer.line.close(RESTART, "Try again")
         self._tell_to_reload(self._bus.position)
+
+    def _losses_told(self, seq: str, message: Mapping[str, Any]) -> None:
+        for written in message["drops"]:
+            self._drop(Drop.read(written))
+        self._tell_to_reload(seq)
 
     def _tell_to_reload(self, seq: str) -> None:
         told = [peer for peer in self.roster.all() if peer.resumes]

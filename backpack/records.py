@@ -1,26 +1,26 @@
-"""Collections and records of one backpack: check, change, store, announce.
+"""Collections and records of one backpack: check, change, and have it written.
 
 Every rule is asked here; no request comes this far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from . import documents, rules
 from .documents import Document
-from .errors import BackpackError, Forbidden, Invalid, NotFound, TooLarge
-from .events import CREATE, DELETE, MERGE, REPLACE, Asker, Change, Channel, channel_of
+from .errors import Invalid, NotFound, TooLarge
+from .events import DELETE, MERGE, REPLACE, Asker, Channel, channel_of
 from .queries import Query, project
-from .rules import OWNER, OWNER_FIELD, CollectionRules, Rules
+from .rules import MEMBER, OWNER, OWNER_FIELD, POST, CollectionRules, Rules
 from .settings import Settings
 from .stores.base import Store
-from .unbroken import Unbroken
+from .writes import Edit, Writes
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,12 @@ class Page:
     total: int | None = None
 
 
-class Announcer(Protocol):
-    """Tells the connected about finished writes."""
-
-    def check(self) -> None:
-        """Raise Unavailable when nobody could be told of a write."""
-
-    async def announce(self, changes: Sequence[Change]) -> None:
-        """Tell who may see it, in this order; raises Unavailable."""
-
-
 class Records:
     """What users do with collections and records. `user` is the id of who asks, None for a guest;
     `asker` the connection that they ask by, None for HTTP.
 
-    A write returns after it was announced, and goes on when its client has gone. `channels_of`
-    tells which channels a user is in. `rules` is replaced as a whole when the backpack's rules
-    change.
+    A write returns after it was announced. `channels_of` tells which channels a user is in.
+    `rules` is replaced as a whole when the backpack's rules change.
     """
 
     def __init__(
@@ -55,29 +44,24 @@ class Records:
         store: Store,
         settings: Settings,
         rules: Rules,
-        announcer: Announcer,
+        writes: Writes,
         channels_of: Callable[[str | None], Awaitable[Container[Channel]]],
     ) -> None:
         self.rules = rules
         self._store = store
         self._settings = settings
-        self._announcer = announcer
+        self._writes = writes
         self._channels_of = channels_of
         self._new_id = documents.Ids()
-        self._unbroken = Unbroken(expected=BackpackError)
-
-    async def close(self) -> None:
-        """Wait for writes whose clients have gone."""
-        await self._unbroken.close()
 
     async def collections(self, user: str | None) -> list[str]:
         """The names of all collections; raises Forbidden."""
-        rules.admit(self.rules.collections_list, user)
+        rules.admit(self.rules.collections_list, user, "collections", "list")
         return await self._store.collections()
 
     def admit_create_collection(self, user: str | None) -> None:
         """Raise Forbidden when `user` may not make collections."""
-        rules.admit(self.rules.collections_create, user)
+        rules.admit(self.rules.collections_create, user, "collections", "create")
 
     async def create_collection(self, name: object) -> str:
         """Make a collection, or find it made; raises Invalid for a bad name or one too many."""
@@ -93,7 +77,7 @@ class Records:
     async def admit(self, action: str, collection: str, user: str | None) -> None:
         """Raise Forbidden or NotFound when the request fails whatever its body says."""
         access: str = getattr(self.rules.of(collection), action)
-        rules.admit(access, user)
+        rules.admit(access, user, collection, action)
         if not rules.COLLECTION_NAME.fullmatch(collection):
             raise NotFound("There is no such collection", code="unknown_collection")
         if not await self._store.has_collection(collection):
@@ -140,7 +124,6 @@ class Records:
         entries = data if many else [data]
         held = self.rules.of(collection)
         at = documents.now()
-        self._announcer.check()
         check = await self._channel_check(user)
         made = [self._stamped(held, documents.check(entry), user, at) for entry in entries]
         for record in made:
@@ -149,25 +132,8 @@ class Records:
             # Each is told of by itself, the answer is the list.
             asker = replace(asker, request=None)
         shown = partial(self._shown, held, user)
-        answers = await self._unbroken.do(self._insert(collection, made, asker, shown))
+        answers = await self._writes.insert(collection, made, asker, shown)
         return b"[" + b",".join(answers) + b"]" if many else answers[0]
-
-    async def _insert(
-        self,
-        collection: str,
-        made: list[Document],
-        asker: Asker | None,
-        shown: Callable[[Document, bytes], bytes],
-    ) -> list[bytes]:
-        stored = await self._store.insert(collection, made)
-        answers = [shown(*pair) for pair in zip(made, stored, strict=True)]
-        await self._announcer.announce(
-            [
-                Change(CREATE, collection, record, asker, answer)
-                for record, answer in zip(stored, answers, strict=True)
-            ]
-        )
-        return answers
 
     async def fill(self, collection: str, entries: list[Any]) -> list[bytes]:
         """Store new records whatever the rules say, for seeds and imports; answers them encoded."""
@@ -259,7 +225,7 @@ class Records:
         def check(record: Document) -> None:
             channel = channel_of(record)
             if channel is not None and channel.kind in closed and channel not in held:
-                raise Forbidden
+                raise rules.refused(MEMBER, channel.kind, POST)
 
         return check
 
@@ -270,11 +236,11 @@ class Records:
         record_id: str,
         user: str | None,
         asker: Asker | None,
-        edit: Callable[[Document], Document | None],
+        edit: Edit,
     ) -> bytes:
         held = self.rules.of(collection)
-        access = held.delete if action == DELETE else held.update
-        self._announcer.check()
+        rule = "delete" if action == DELETE else "update"
+        access: str = getattr(held, rule)
         check = await self._channel_check(user)
 
         def guarded(old: Document) -> Document | None:
@@ -282,31 +248,14 @@ class Records:
             if not rules.passes(held.read, user, old):
                 raise NotFound
             if not rules.passes(access, user, old):
-                raise Forbidden
+                raise rules.refused(access, collection, rule)
             check(old)
             new = edit(old)
             if new is not None:
                 check(new)
             return new
 
-        return await self._unbroken.do(self._edit(action, collection, record_id, asker, guarded))
-
-    async def _edit(
-        self,
-        action: str,
-        collection: str,
-        record_id: str,
-        asker: Asker | None,
-        edit: Callable[[Document], Document | None],
-    ) -> bytes:
-        changed = await self._store.change(collection, record_id, edit)
-        if changed is None:
-            raise NotFound
-        record = changed.before if changed.after is None else changed.after
-        await self._announcer.announce(
-            [Change(action, collection, record, asker, revision=changed.revision)]
-        )
-        return record
+        return await self._writes.change(action, collection, record_id, guarded, asker)
 
 
 def _allow(_record: Document) -> None:

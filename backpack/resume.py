@@ -51,11 +51,15 @@ class Resume:
             peer.line.close(RESTART, "Try again")
             return
         found = None if missed is None else self._visible(missed, peer, channels)
-        if found is None:
+        if missed is None:
             peer.line.send(frames.text(stamp(RELOAD.encode(), position)))
             self._hub.then(lambda: peer.release(lambda seq: True))
             return
-        if found:
+        if found is None:
+            # What comes here once more is not told again.
+            last = after if self._bus.is_later(after, position) else position
+            peer.line.send(frames.text(stamp(RELOAD.encode(), last)))
+        elif found:
             peer.line.send(Batch(found).for_peer(peer))
         self._hub.then(lambda: peer.release(lambda seq: self._bus.is_later(seq, last)))
 

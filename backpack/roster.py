@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .events import Channel
+from .events import Channel, State
 from .fanout import Peer
 
 
@@ -42,13 +42,17 @@ class Roster:
         self._all = None
         return True
 
-    def subscribe(self, peer: Peer, channel: Channel) -> bool:
+    def subscribe(self, peer: Peer, channel: Channel, state: State) -> bool:
         """False when the peer was subscribed already, or is not here any more."""
-        if peer.id not in self.peers or channel in (peer.channels or ()):
+        if peer.id not in self.peers:
             return False
         if peer.channels is None:
-            peer.channels = set()
-        peer.channels.add(channel)
+            peer.channels = {}
+        known = peer.channels.get(channel)
+        if known is None or not known.is_after(state):
+            peer.channels[channel] = state
+        if known is not None:
+            return False
         self._by_channel.setdefault(channel, set()).add(peer)
         self._subscribers.pop(channel, None)
         return True
@@ -57,7 +61,7 @@ class Roster:
         """False when the peer was not subscribed."""
         if peer.channels is None or channel not in peer.channels:
             return False
-        peer.channels.remove(channel)
+        del peer.channels[channel]
         _discard(self._by_channel, channel, peer)
         self._subscribers.pop(channel, None)
         return True

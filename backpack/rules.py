@@ -85,6 +85,13 @@ def check_collection_name(name: object) -> str:
     )
 
 
+_MOST_NAME = 100  # characters of a rule's name where it is told
+
+# Rules are read on the event loop, and kept in memory by each process: at most so many collections,
+# with the settings below, and origins.
+_MAX_ENTRIES = 2_000
+_MAX_ORIGINS = 100
+
 # The settings of a whole backpack have a dot in their names, which no collection has.
 _WIDE = {
     "collections.create": (PUBLIC, USER, NONE),
@@ -101,6 +108,8 @@ def parse(raw: object) -> Rules:
     """
     if not isinstance(raw, dict):
         raise Invalid("Rules must be a JSON object", code="bad_rules")
+    if len(raw) > _MAX_ENTRIES:
+        raise Invalid(f"Rules may have at most {_MAX_ENTRIES:,} entries", code="bad_rules")
     wrong: dict[str, str] = {}
     wide: dict[str, Any] = {}
     collections: dict[str, CollectionRules] = {}
@@ -152,6 +161,9 @@ def _origins(value: object, wrong: dict[str, str]) -> frozenset[str]:
     if not isinstance(value, list):
         wrong["cors.origins"] = "must be a list of origins such as https://www.example.com"
         return frozenset()
+    if len(value) > _MAX_ORIGINS:
+        wrong["cors.origins"] = f"may have at most {_MAX_ORIGINS} origins"
+        return frozenset()
     for origin in value:
         if not isinstance(origin, str) or not is_origin(origin):
             wrong["cors.origins"] = (
@@ -161,11 +173,19 @@ def _origins(value: object, wrong: dict[str, str]) -> frozenset[str]:
     return frozenset(value)
 
 
-def admit(access: str, user: str | None) -> None:
+def admit(access: str, user: str | None, *rule: str) -> None:
     """Raise Forbidden when nobody like `user` (an id, None for a guest) passes `access`, whatever
-    the record."""
+    the record. `rule` names what has it, such as `cars` and `list`."""
     if access == NONE or (user is None and access != PUBLIC):
-        raise Forbidden
+        raise refused(access, *rule)
+
+
+def refused(access: str, *rule: str) -> Forbidden:
+    """What is raised where `access`, which the rule of that name has, lets somebody do nothing."""
+    failure = Forbidden()
+    # Names come from clients, and may be none of a collection.
+    failure.rule = f"{'.'.join(rule)[:_MOST_NAME]}: {access}"
+    return failure
 
 
 def passes(access: str, user: str | None, record: Document) -> bool:

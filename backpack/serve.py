@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import ports, process
-from .app import create_backend
+from .app import create_backend, create_private
 from .control import read
+from .drivers.commands import Commands
 from .drivers.local import LocalDriver
 from .health import Health, Watch
 from .homes import Servers
@@ -31,7 +32,8 @@ def run() -> None:
     MongoDB and Redis may come later, and go and come again; what needs them gets 503 meanwhile.
     Raises BackpackError with a message that says what to do when it cannot start.
     """
-    process.run(_serve(serving_from_environment(), from_environment()))
+    settings = from_environment()
+    process.run(_serve(serving_from_environment(), settings), settings)
 
 
 async def _serve(serving: Serving, settings: Settings) -> None:
@@ -62,6 +64,10 @@ async def _open(serving: Serving, settings: Settings) -> AsyncIterator[tuple[Ser
         server = Server(app)
         await server.start_on(listener)
         stack.push_async_callback(server.stop)
+        if serving.console_port:
+            private = Server(create_private(tenants, serving.name, health, serving.console_token))
+            await private.start(serving.console_host, serving.console_port)
+            stack.push_async_callback(private.stop)
         yield server, health
 
 
@@ -93,7 +99,7 @@ async def _perform(
 ) -> Any:
     tenants = _tenants(serving_from_environment(), from_environment())
     try:
-        steps = LocalDriver(tenants).perform(command, arguments, read(content))
+        steps = Commands(tenants, LocalDriver(tenants)).perform(command, arguments, read(content))
         return await finish(steps, say, take)
     finally:
         await tenants.close()

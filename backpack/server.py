@@ -74,7 +74,7 @@ class Server:
         if server is None:
             return
         self._server = None
-        await self._app.ctx.tenants.close_sockets(_RESTART)
+        await asyncio.gather(*(close(_RESTART) for close in self._app.ctx.close_sockets))
         await server.before_stop()  # type: ignore[no-untyped-call]
         closed = server.close()  # type: ignore[no-untyped-call]
         connections: Collection[Any] = server.connections

@@ -10,15 +10,16 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from .bus import Bus, Message
 from .documents import Document
-from .errors import BackpackError
+from .errors import BackpackError, Unavailable
 from .users import User
 
-TOPIC = "sessions"  # of the bus; messages are {"ended": [digest, ...]}
+TOPIC = "sessions"  # of the bus; messages are {"ended": [digest, ...], "begun"?: a Session}
 
 _TOKEN_BYTES = 32
 _TOKEN_LENGTH = 43  # of 32 bytes in base64url
@@ -114,6 +115,8 @@ class Sessions:
             expires=int(self._clock()) + self._ttl,
         )
         await self._store.add(_record(session))
+        with suppress(Unavailable):  # the session is there, whoever hears of it
+            await self._bus.send(TOPIC, {"ended": [], "begun": asdict(session)})
         await self._sweep()
         return token, session
 
@@ -188,6 +191,21 @@ class Sessions:
         """End the sessions of a user, except the one of the digest `keep`; raises as `end` does."""
         digests = await self._store.of_user(user_id)
         await self._end([digest for digest in digests if digest != keep])
+
+    async def of_user(self, user_id: str) -> list[Session]:
+        """The sessions of a user that have not ended; the one that lasts longest first."""
+        found = [await self._store.get(digest) for digest in await self._store.of_user(user_id)]
+        now = self._clock()
+        kept = [_session(record) for record in found if record and record["expires"] > now]
+        return sorted(kept, key=lambda session: -session.expires)
+
+    async def end_one(self, digest: str) -> bool:
+        """End a session that is known by its digest; False when there is none. Raises as `end`
+        does."""
+        if await self._store.get(digest) is None:
+            return False
+        await self._end([digest])
+        return True
 
     async def _end(self, digests: list[str]) -> None:
         # Sent even when the store has none: an earlier try may have come that far and no further.

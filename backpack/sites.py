@@ -17,7 +17,7 @@ from .filenames import compose
 from .files import Content
 from .settings import Settings
 from .shelf import Shelf
-from .steps import Result, Steps
+from .steps import Result, Steps, counted
 from .stores.file_folder import in_thread, open_content
 from .versions import SiteFile, Version, Versions, choose
 
@@ -115,15 +115,19 @@ class Site:
     async def _receive(self, content: AsyncIterator[bytes], incoming: Path) -> int:
         limit = self._limits.size
         size = 0
-        file = await in_thread(incoming.open, "wb")
+        opened: list[BinaryIO] = []
         try:
+            # Also where it is broken off just then.
+            await in_thread(lambda: opened.append(incoming.open("wb")))
+            (file,) = opened
             async for block in content:
                 size += len(block)
                 if size > limit:
                     raise TooLarge(f"The zip has more than {limit:,} bytes", code="bad_site")
                 await in_thread(file.write, block)
         finally:
-            await in_thread(file.close)
+            for file in opened:
+                await in_thread(file.close)
         return size
 
     async def _change(self, incoming: Path, who: str) -> Steps:
@@ -133,11 +137,11 @@ class Site:
             archive = Archive(file, self._limits)
             entries = choose(await in_thread(archive.entries))
             size = sum(entry.size for entry in entries.values())
-            yield f"Checked {len(entries):,} files, {_readable(size)}"
+            yield f"Checked {counted(len(entries), 'file')}, {_readable(size)}"
             number, new = await in_thread(
                 self._versions.unpack, archive, entries, who, self._check_open
             )
-            yield f"Unpacked version {number}: {new:,} files are new"
+            yield f"Unpacked version {number}: {counted(new, 'file is', 'files are')} new"
         finally:
             os.close(file)
         version = await self._switch(number)
@@ -170,10 +174,27 @@ class Site:
                 number = await in_thread(self._versions.before)
             return await self._switch(number)
 
+    async def withdraw(self) -> None:
+        """Serve nothing from now on, as if nothing had been deployed."""
+        async with self._changing, self._reading:
+            await in_thread(self._versions.withdraw)
+            self._shelf.drop(self)
+
     async def packed(self) -> BinaryIO | None:
         """The live version as a zip, to be closed; None where nothing was deployed."""
         version = await self.live()
         return await in_thread(self._versions.pack, version) if version.files else None
+
+    async def copy(self, folder: Path) -> None:
+        """Have all versions in another folder too, which is not there; raises NoSpace,
+        Unavailable."""
+        async with self._changing:
+            await in_thread(self._versions.copy, folder)
+
+    async def unpacked(self, number: int) -> BinaryIO:
+        """A version as a tar archive, to be closed; raises NotFound."""
+        version = await in_thread(self._versions.get, number)
+        return await in_thread(self._versions.unpacked, version)
 
     async def versions(self) -> list[Version]:
         """All versions that are kept, the oldest first."""

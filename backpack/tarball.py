@@ -13,7 +13,7 @@ import os
 import secrets
 import tarfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -88,6 +88,7 @@ class Writer:
 class Entry:
     name: str
     size: int  # bytes
+    at: int = 0  # where its content begins in the archive
 
 
 class Reader:
@@ -98,6 +99,7 @@ class Reader:
         self._buffer = memoryview(b"")
         self._entry = Entry("", 0)
         self._left = 0  # bytes of its content
+        self._at = 0  # bytes of the archive that have been read
         self.seal = Seal()
         self.sha256 = ""  # of the entry that was read last
         self.ended = True  # the entry has been read
@@ -107,7 +109,7 @@ class Reader:
         header = await self._exactly(_BLOCK)
         if not header.strip(b"\0"):
             return None
-        self._entry = _parse(header)
+        self._entry = replace(_parse(header), at=self._at)
         self._left = self._entry.size
         self.ended = False
         return self._entry
@@ -148,6 +150,7 @@ class Reader:
             self._buffer = memoryview(block)
         taken = bytes(self._buffer[: min(most, _PIECE)])
         self._buffer = self._buffer[len(taken) :]
+        self._at += len(taken)
         return taken
 
 

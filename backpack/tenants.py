@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from .backpacks import Backpack, Parts
 from .errors import Conflict, Invalid, NoSpace, NotFound, Unavailable
@@ -14,6 +15,9 @@ from .names import check_key, check_name
 from .passwords import Passwords
 from .settings import Settings
 from .sites import Site
+from .trash import Discarded, Trash, name_taken
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Draft:
 
 class Home(Protocol):
     """Where backpacks are kept. Names it is given have been checked."""
+
+    @property
+    def trash(self) -> Trash | None:
+        """Where deleted backpacks go; None where they cannot be kept."""
 
     def names(self) -> list[str]:
         """The backpacks that are there, in code point order."""
@@ -145,8 +153,12 @@ class Tenants:
 
     async def close_sockets(self, code: int) -> None:
         """Close the websockets of every backpack, those that come to them later too."""
-        opened = [tenant.backpack for tenant in self._tenants.values() if tenant.backpack]
-        await asyncio.gather(*(backpack.hub.close_sockets(code) for backpack in opened))
+        await asyncio.gather(*(backpack.hub.lines.close(code) for backpack in self.opened()))
+
+    def opened(self) -> list[Backpack]:
+        """The backpacks that have been asked for, in code point order of their names."""
+        known = sorted(self._tenants.items())
+        return [tenant.backpack for _, tenant in known if tenant.backpack is not None]
 
     def names(self) -> list[str]:
         return sorted(self._tenants)
@@ -158,7 +170,7 @@ class Tenants:
         """The opened backpack of that name; raises NotFound."""
         tenant = self._tenants.get(name)
         if tenant is None:
-            raise self._unknown(name)
+            raise self.unknown(name)
         return tenant.backpack or await tenant.open()
 
     def site(self, name: str) -> Site:
@@ -166,7 +178,7 @@ class Tenants:
         none."""
         tenant = self._tenants.get(name)
         if tenant is None:
-            raise self._unknown(name)
+            raise self.unknown(name)
         if tenant.site is None:
             raise Invalid(
                 "Nothing is kept on disk here, so no site can be deployed: "
@@ -174,11 +186,9 @@ class Tenants:
             )
         return tenant.site
 
-    def _unknown(self, name: str) -> NotFound:
-        known = ", ".join(self.names()) or "none"
-        return NotFound(
-            f"There is no backpack {name!r}; there are: {known}", code="unknown_backpack"
-        )
+    def unknown(self, name: str) -> NotFound:
+        """The error for a name that no backpack has. Which there are, not everybody may know."""
+        return NotFound(f"There is no backpack {name!r}", code="unknown_backpack")
 
     async def create(self, name: str, api_key: str | None = None) -> Backpack:
         """Make a backpack; raises Invalid for a bad name or key, Conflict for a taken name."""
@@ -200,7 +210,7 @@ class Tenants:
         if name in self._tenants:
             raise Conflict(f"There is a backpack {name!r} already", code="backpack_exists")
 
-    async def restore(
+    async def build(
         self,
         name: str,
         fill: Callable[[Backpack, Site | None], Awaitable[None]],
@@ -251,14 +261,76 @@ class Tenants:
                 self._tenants[name] = self._tenant(name)
 
     async def delete(self, name: str) -> None:
-        """Delete a backpack with everything in it; raises NotFound."""
+        """Delete a backpack with everything in it, for good; raises NotFound."""
+        await self._take_away(name, self._home.delete)
+
+    async def discard(self, name: str) -> Discarded:
+        """Move a backpack into the trash; raises NotFound, and Invalid where there is none."""
+        return await self._take_away(name, self._trash().put)
+
+    async def _take_away(self, name: str, take: Callable[[str], Awaitable[T]]) -> T:
         tenant = self._tenants.get(name)
         if tenant is None or not await tenant.close():
-            raise self._unknown(name)
+            raise self.unknown(name)
         # It has its name until it is gone: a new one would find the same files.
         try:
-            await self._home.delete(name)
+            taken = await take(name)
         except BaseException:
             self._tenants[name] = self._tenant(name)
             raise
         del self._tenants[name]
+        return taken
+
+    def _trash(self) -> Trash:
+        if self._home.trash is None:
+            raise Invalid("Deleted backpacks are not kept here")
+        return self._home.trash
+
+    async def trash(self) -> list[Discarded]:
+        """The deleted backpacks that are kept, the oldest first; raises Invalid where none are."""
+        return await self._trash().all()
+
+    async def restore(self, name: str, deleted_at: str | None = None) -> None:
+        """Have the backpack back that was deleted under that name: then, or last.
+
+        Raises NotFound when there is none, Conflict for a name that is taken.
+        """
+        found = await self._deleted(name, deleted_at)
+        if name in self._tenants:
+            raise name_taken(name)
+        # Whoever asks for it now must not make another.
+        tenant = self._tenants[name] = self._tenant(name)
+        await tenant.close()
+        try:
+            await self._trash().take(found[-1])
+        except BaseException:
+            del self._tenants[name]
+            raise
+        self._tenants[name] = self._tenant(name)
+
+    async def purge(self, name: str, deleted_at: str | None = None) -> None:
+        """Remove for good what was deleted under that name: then, or ever; raises NotFound."""
+        for one in await self._deleted(name, deleted_at):
+            await self._trash().remove(one)
+
+    async def sweep_trash(self) -> set[str]:
+        """Remove for good what was deleted long enough ago, and tell the names of that."""
+        now = time.time() * 1_000
+        old = [one for one in await self.trash() if self.until(one) <= now]
+        for one in old:
+            await self._trash().remove(one)
+        return {one.name for one in old}
+
+    def until(self, one: Discarded) -> int:
+        """Until when a deleted backpack is kept at least, in milliseconds since 1970."""
+        return one.at + int(86_400_000 * self.settings.trash_days)
+
+    async def _deleted(self, name: str, deleted_at: str | None) -> list[Discarded]:
+        found = [
+            one
+            for one in await self.trash()
+            if one.name == name and deleted_at in (None, one.deleted_at)
+        ]
+        if not found:
+            raise NotFound(f"There is no backpack {name!r} in the trash", code="unknown_backpack")
+        return found

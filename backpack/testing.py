@@ -13,8 +13,9 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ import pytest
 if TYPE_CHECKING:
     import httpx
 
+    from .app import App
     from .backpacks import Backpack
     from .server import Server
     from .settings import Settings
@@ -186,7 +188,7 @@ class BackpackServer:
             self._started.set_exception(exc)
 
     async def _serve(self) -> None:
-        from .app import create_app
+        from . import ports
         from .homes import Memory
         from .server import Server
         from .settings import Settings
@@ -198,13 +200,22 @@ class BackpackServer:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._tenants = Tenants(settings, (self._home or Memory)(settings))
-        server = Server(create_app(self._tenants))
-        await server.start("127.0.0.1", 0)
-        self.port = server.port
-        self._started.set_result(None)
-        await self._stopping.wait()
-        await server.stop()
+        listener = ports.listen("127.0.0.1", 0)
+        self.port = listener.getsockname()[1]
+        async with self._app(self._tenants) as app:
+            server = Server(app)
+            await server.start_on(listener)
+            self._started.set_result(None)
+            await self._stopping.wait()
+            await server.stop()
         await self._tenants.close()
+
+    @asynccontextmanager
+    async def _app(self, tenants: Tenants) -> AsyncIterator[App]:
+        """What is served; it is left when that has stopped."""
+        from .app import create_app
+
+        yield create_app(tenants)
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the server's event loop and return what it does."""

@@ -1,4 +1,5 @@
-"""Brakes on guessing passwords and on mass registration, per address, in this process's memory."""
+"""Brakes on guessing passwords, on mass registration and on filling the log of who did what, in the
+memory of this process."""
 
 from __future__ import annotations
 
@@ -15,10 +16,13 @@ LOGIN_WINDOW = 300.0  # seconds
 FAILURES_OF_PAIR = 10  # failed logins of one address on one account
 FAILURES_OF_ADDRESS = 100  # failed logins of one address on any account
 REGISTRATION_WINDOW = 3_600.0  # seconds
+REFUSAL_WINDOW = 3_600.0  # seconds
+REFUSALS_OF_ADDRESS = 10  # that are noted of one address
+REFUSALS = 200  # that are noted of all
 
 
 class Throttle:
-    """Counts failed logins and registrations; raises TooMany where there were too many.
+    """Counts failed logins, registrations and refusals; raises TooMany where there were too many.
 
     An account is never locked for everybody: that would let anyone keep its owner out.
     `registrations_per_hour`: of one address, None for any number. `clock`: seconds.
@@ -37,6 +41,8 @@ class Throttle:
             if registrations_per_hour is not None
             else None
         )
+        self._refusals_of_address = _Window(REFUSALS_OF_ADDRESS, REFUSAL_WINDOW, clock)
+        self._refusals = _Window(REFUSALS, REFUSAL_WINDOW, clock)
 
     @contextmanager
     def logging_in(self, account: object, address: str) -> Iterator[None]:
@@ -77,6 +83,18 @@ class Throttle:
         except BaseException:
             self._registrations.take_back(source)
             raise
+
+    def is_noted(self, address: str) -> bool:
+        """Whether to note one more refusal: nobody shall fill the log by asking again and again."""
+        source = _source(address)
+        try:
+            self._refusals_of_address.check(source)
+            self._refusals.check("")
+        except TooMany:
+            return False
+        self._refusals_of_address.add(source)
+        self._refusals.add("")
+        return True
 
 
 class _Window:

@@ -6,15 +6,16 @@ Being logged in is the matter of sessions.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
 
 from . import documents, passwords
 from .documents import Document
-from .errors import BadLogin, Conflict, Invalid
+from .errors import BadLogin, Conflict, Invalid, NotFound
 from .passwords import Passwords
+from .queries import EVERYTHING, Query, equals, parse_filter
 from .stores.base import Store
 
 MAX_EMAIL = 254  # characters, as many as SMTP can carry (RFC 3696, erratum 1690)
@@ -22,6 +23,14 @@ MAX_EMAIL = 254  # characters, as many as SMTP can carry (RFC 3696, erratum 1690
 WRONG_PASSWORD = "Wrong password"  # to who is logged in, and so known to have the account
 
 COLLECTION = "_users"
+
+SORTS: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "email": (("_id", 1),),
+    "-email": (("_id", -1),),
+    "createdAt": (("createdAt", 1),),
+    "-createdAt": (("createdAt", -1),),
+}
+
 # WHATWG HTML, "valid e-mail address"
 _LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = re.compile(rf"[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
@@ -112,6 +121,44 @@ class Users:
         record = await self._record(address) if address else None
         return _user(record) if record else None
 
+    async def page(
+        self, search: str, sort: str, skip: int, limit: int
+    ) -> tuple[list[Document], int]:
+        """Accounts as `shown`, and how many there are: those with `search` in their address, or as
+        their id. `sort`: one of `SORTS`."""
+        wanted = EVERYTHING
+        if search:
+            part = {"$regex": re.escape(search.lower())}
+            wanted = parse_filter({"$or": [{"_id": part}, {"id": search}]})
+        query = Query(wanted, SORTS[sort], skip, limit)
+        found = [shown(orjson.loads(one)) for one in await self._store.find(COLLECTION, query)]
+        return found, await self._store.count(COLLECTION, wanted)
+
+    async def of_id(self, user_id: str) -> User | None:
+        """The account of that id; a search, where `find` is a look-up."""
+        found = await self._store.find(COLLECTION, Query(equals("id", user_id), limit=1))
+        return _user(orjson.loads(found[0])) if found else None
+
+    async def set_password(self, user: User, new: object) -> None:
+        """Give an account another password, whatever it was; raises Invalid, NotFound."""
+        chosen = passwords.check(new)
+        replacement = {"password": await self._passwords.hash(chosen), "updatedAt": documents.now()}
+        if not await self._store.change(COLLECTION, user.email, lambda old: {**old, **replacement}):
+            raise unknown()
+
+    async def delete(self, user: User) -> None:
+        """Delete an account; raises NotFound."""
+
+        def remove(stored: Document) -> None:
+            if stored["id"] != user.id:
+                raise unknown()
+
+        if not await self._store.change(COLLECTION, user.email, remove):
+            raise unknown()
+
+    async def count(self) -> int:
+        return await self._store.count(COLLECTION, EVERYTHING)
+
     async def restore(self, accounts: list[Document]) -> None:
         """Store accounts that `check_stored` accepted; raises Conflict."""
         await self._store.insert(COLLECTION, accounts)
@@ -154,6 +201,16 @@ def check_stored(data: object) -> Document:
     if wrong:
         raise Invalid("Not an account", code="invalid_entry", fields=wrong)
     return account
+
+
+def shown(record: Document) -> Document:
+    """A stored account as developers see it: never its password."""
+    stamps = {name: record[name] for name in ("createdAt", "updatedAt")}
+    return {"_id": record["id"], "email": record["_id"], **stamps}
+
+
+def unknown() -> NotFound:
+    return NotFound("There is no such user", code="unknown_user")
 
 
 def _existing() -> Conflict:

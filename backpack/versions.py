@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
+import tarfile
 import tempfile
 import time
 import zipfile
@@ -22,6 +24,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
@@ -109,6 +112,10 @@ class Versions:
         files = {path: SiteFile(*known) for path, known in stored["files"].items()}
         return Version(number, stored["at"], stored["who"], files, since)
 
+    def copy(self, folder: Path) -> None:
+        """Make a folder that has all of this one's."""
+        shutil.copytree(self._folder, folder)
+
     def numbers(self) -> list[int]:
         """Those of all versions, the oldest first."""
         if not self._versions.is_dir():
@@ -119,6 +126,13 @@ class Versions:
         """All versions, the oldest first; raises Unavailable."""
         live = self.live()
         return [live if number == live.number else self._read(number) for number in self.numbers()]
+
+    def get(self, number: int) -> Version:
+        """A version by its number; raises NotFound."""
+        try:
+            return self._read(number)
+        except FileNotFoundError as exc:
+            raise self._no_version(number) from exc
 
     def before(self) -> int:
         """The number of the newest version before the one that is live; raises NotFound."""
@@ -193,15 +207,40 @@ class Versions:
             stack.pop_all()  # it is the caller's from now on
             return packed
 
+    def unpacked(self, version: Version) -> BinaryIO:
+        """A version as a tar archive, in a file that is gone when it is closed. Beside each file
+        that compressing pays for is `NAME.gz`. All have the time at which the version was made:
+        who serves them tells by that, and by the size, whether clients know them."""
+        made = int(datetime.fromisoformat(version.at).timestamp())
+        with ExitStack() as stack:
+            written = stack.enter_context(tempfile.TemporaryFile())
+            with tarfile.open(fileobj=written, mode="w", format=tarfile.GNU_FORMAT) as archive:
+                for path, file in version.files.items():
+                    with (self._contents / file.content).open("rb") as content:
+                        _add(archive, path, content, file.size, made)
+                        if file.packed_size is not None:
+                            content.seek(file.size)
+                            _add(archive, f"{path}.gz", content, file.packed_size, made)
+            written.seek(0)
+            stack.pop_all()  # it is the caller's from now on
+            return written
+
+    def withdraw(self) -> None:
+        """Serve none from now on; the versions stay."""
+        self._live.unlink(missing_ok=True)
+
     def switch(self, number: int) -> None:
         """Serve a version from now on; raises NotFound."""
         if not (self._versions / f"{number}.json").exists():
-            known = ", ".join(map(str, self.numbers())) or "none"
-            raise NotFound(f"There is no version {number}; there are: {known}", code="no_version")
+            raise self._no_version(number)
         # Two switches in one second are two times to clients that compare them.
         _, before = self._live_version()
         since = max(int(time.time()), before + 1)
         self._write(self._live, {"version": number, "since": since})
+
+    def _no_version(self, number: int) -> NotFound:
+        known = ", ".join(map(str, self.numbers())) or "none"
+        return NotFound(f"There is no version {number}; there are: {known}", code="no_version")
 
     def _write(self, path: Path, value: Any) -> None:
         """Write a file in one step: who sees it, sees all of it."""
@@ -265,6 +304,16 @@ def _copy(path: Path, size: int, to: IO[bytes]) -> None:
         raise Unavailable("The site cannot be read; deploy it again")
 
 
+def _add(archive: tarfile.TarFile, path: str, content: BinaryIO, size: int, at: int) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode, entry.mtime = size, 0o644, at
+    archive.addfile(entry, content)
+
+
+def _is_like_index(path: str) -> bool:
+    return path.rpartition("/")[2].casefold() in ("index.html", "index.htm")
+
+
 def choose(entries: Sequence[Entry]) -> dict[str, Entry]:
     """The files of a zip that a site serves, by path: without hidden ones and without a single
     folder that all are in.
@@ -281,9 +330,11 @@ def choose(entries: Sequence[Entry]) -> dict[str, Entry]:
     tops = {path.partition("/")[0] for path in shown}
     top = next(iter(tops), "")
     if len(tops) != 1 or f"{top}/index.html" not in shown:
+        like = next((path for path in sorted(shown, key=len) if _is_like_index(path)), None)
+        found = f"; there is {like!r}" if like else ""
         raise Invalid(
             "There is no index.html, neither at the root of the zip nor in a single folder that "
-            "all is in",
+            f"all is in{found}",
             code="bad_site",
         )
     return {path.removeprefix(f"{top}/"): entry for path, entry in shown.items()}

@@ -38,17 +38,23 @@ _PACKS = re.compile(
     r"|application/(json|xml|wasm|yaml|javascript|rtf)"
 )
 
-# What bundlers put between a name and its extension: app.3f9a1c2b.js, index-BKx2s9.js,
-# app-ABCD2345.js. Digits alone may be a date or a version, letters alone a word, and digits at the
-# end a number: a file that changes under its name must not be taken for one that cannot.
-_HASHED = re.compile(
-    r".+[.-]("
-    r"(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{8,64}"
-    r"|(?=\w*[a-z])(?=\w*[A-Z])(?=\w*[0-9]\w*[A-Za-z])\w{6,10}"
-    r"|(?=[A-Z2-7]*[2-7][A-Z2-7]*[A-Z])[A-Z2-7]{8}"
-    r")(\.chunk|\.min|\.bundle)?\.[a-z0-9]{1,8}(\.map)?",
-    re.ASCII,
+# Paths of files that have a hash of their content in them, as bundlers name them; swarm/site.conf
+# has the same. A file that changes under its name must not be taken for one that cannot: what may
+# as well be a word, a date or a version is none, and is asked for again.
+_END = r"(\.chunk|\.min|\.bundle)?\.[a-z0-9]{1,8}(\.map)?$"
+HASHED = (
+    # Next.js and SvelteKit: all that is there.
+    r"/(_next/static|_app/immutable)/",
+    # Hexadecimal, which is no date: app.3f9a1c2b.js.
+    r"[^/][.-](?!(19|20)[0-9]{4})(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,64}" + _END,
+    # esbuild: main-ABCD2E45.js.
+    r"[^/][.-](?=[A-Z2-7]*[2-7][A-Z])[A-Z2-7]{8}\.(js|css)(\.map)?$",
+    # Vite and its kin: assets/index-B4Kx2s9Q.js. Small letters, capitals and the rest take turns in
+    # three of four hashes as they do not in names.
+    r"/(assets|static|chunks|_astro|_nuxt)/(.*[/.-])?(?=[\w-]{8}\.)(?=[a-z0-9_-]*[A-Z])"
+    r"([a-z]++|[A-Z]++|[0-9_-]++){5,8}" + _END,
 )
+_HASHED = re.compile("|".join(HASHED), re.ASCII)
 
 
 def type_of(path: str) -> str:
@@ -61,8 +67,7 @@ def type_of(path: str) -> str:
 def content_type(path: str) -> str:
     """The `content-type` of a site's file; text is UTF-8."""
     kind = type_of(path)
-    is_text = kind.startswith("text/") or kind in ("application/json", "application/xml")
-    return f"{kind}; charset=utf-8" if is_text else kind
+    return f"{kind}; charset=utf-8" if is_text(kind) else kind
 
 
 def is_packable(path: str) -> bool:
@@ -74,4 +79,17 @@ def is_immutable(path: str) -> bool:
     """Whether the name has a hash of the content in it, so that it never means another content."""
     if type_of(path) == "text/html":
         return False
-    return bool(_HASHED.fullmatch(path.rpartition("/")[2]))
+    return bool(_HASHED.search(f"/{path}"))
+
+
+def table() -> dict[str, list[str]]:
+    """The extensions of each media type, without dots."""
+    found: dict[str, list[str]] = {}
+    for extension, kind in sorted(_TYPES.types_map[True].items()):
+        found.setdefault(kind, []).append(extension.removeprefix("."))
+    return found
+
+
+def is_text(kind: str) -> bool:
+    """Whether files of a media type are text, which is UTF-8."""
+    return kind.startswith("text/") or kind in ("application/json", "application/xml")

@@ -12,10 +12,11 @@ from ..tenants import Tenant
 from .answers import json
 from .auth import auth
 from .guards import guarded
+from .handshake import is_upgrade
 from .health import report_health
 from .records import records
 from .request import Request
-from .upgrade import is_upgrade, upgrade
+from .upgrade import upgrade
 from .uploads import uploads
 
 root = Blueprint("root", url_prefix=mount(API))

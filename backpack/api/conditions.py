@@ -1,6 +1,6 @@
-"""Conditional and partial requests: what of a content the client has, and what it wants.
+"""Conditional and partial requests: what of a content the client has, what it wants, and how.
 
-RFC 9110, sections 13 and 14.
+RFC 9110, sections 12.5.3, 13 and 14.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 from ..errors import BadRange
 
+_MAX_CODINGS = 200  # characters of an `accept-encoding` that are looked at, and remembered
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.IGNORECASE | re.ASCII)
 
 
@@ -73,6 +75,22 @@ def find_span(headers: Mapping[str, str], shown: Shown) -> Span:
     if start >= end:
         raise BadRange(size=size)
     return Span(start, end - start, whole=False)
+
+
+def takes_gzip(headers: Mapping[str, str]) -> bool:
+    """Whether the client takes a content that is compressed by gzip."""
+    return _takes_gzip(headers.get("accept-encoding", "")[:_MAX_CODINGS])
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(accepted: str) -> bool:
+    """Whether an `accept-encoding` header allows gzip (RFC 9110, section 12.5.3)."""
+    weights: dict[str, str] = {}
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
+        weights[name.strip()] = weight.replace(" ", "").removeprefix("q=")
+    weight = weights.get("gzip", weights.get("x-gzip", weights.get("*", "0")))
+    return weight.strip("0.") != "" or weight == ""
 
 
 def _is_current(condition: str | None, shown: Shown) -> bool:

@@ -13,6 +13,11 @@ from .conditions import Shown, Span
 
 # What browsers show without running it; all else is offered for saving.
 _INLINE = re.compile(r"image/(png|jpeg|gif|webp|avif)|(audio|video)/.+|text/plain|application/pdf")
+# What keeps a file from doing anything in the name of the host that it comes from.
+HARMLESS = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "sandbox; default-src 'none'",
+}
 # RFC 8187, "attr-char"
 _ATTRIBUTE = "!#$&+-.^_`|~"
 
@@ -32,19 +37,18 @@ def cache_headers(file: File) -> dict[str, str]:
 
 def file_headers(file: File, span: Span) -> dict[str, str]:
     kind = file.metadata["type"]
+    how = "inline" if _INLINE.fullmatch(kind) else "attachment"
     return {
         **cache_headers(file),
         "content-type": "text/plain; charset=utf-8" if kind == "text/plain" else kind,
         **span.headers(file.metadata["size"]),
-        "content-disposition": _disposition(kind, file.metadata["filename"]),
-        "x-content-type-options": "nosniff",
-        "content-security-policy": "sandbox; default-src 'none'",
+        "content-disposition": disposition(how, file.metadata["filename"]),
+        **HARMLESS,
     }
 
 
-def _disposition(kind: str, filename: str) -> str:
+def disposition(how: str, filename: str) -> str:
     """How a browser shall take a file, and its name (RFC 6266, RFC 8187)."""
-    how = "inline" if _INLINE.fullmatch(kind) else "attachment"
     # Some decode percent signs in the plain name, so those are left to the other form.
     if re.fullmatch(r"[ !#$&'()*+,./0-9:;<=>?@A-Z\[\]^_`a-z{|}~-]*", filename):
         return f'{how}; filename="{filename}"'

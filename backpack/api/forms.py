@@ -18,6 +18,7 @@ BeforeFile = Callable[[dict[str, str]], Awaitable[object]]
 
 _MAX_PARTS = 100
 _BATCH = 1_048_576  # bytes that are written at once: a hop to a thread costs 50 us
+_LARGE = 4_096  # bytes of a piece of a file; a view takes 200 bytes itself
 
 # What is wrong with a form its sender is told; it must not fill the log.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -76,7 +77,7 @@ class _Form:
         self._arrival = arrival
         self._values: dict[str, bytearray] = {}
         self._sent_filename: bytes | None = None
-        self._data: list[bytes] = []
+        self._data: list[bytes | memoryview] = []
         self._into: bytearray | None = None  # the field that data belongs to; None for the file
         self._parts = 0
         self._header = [bytearray(), bytearray()]
@@ -113,7 +114,7 @@ class _Form:
             raise _bad(str(exc)) from exc
         self.others += len(chunk) - (self.waiting - before)
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[bytes | memoryview]:
         """Data of the file, in pieces."""
         data, self._data, self.waiting = self._data, [], 0
         return data
@@ -173,11 +174,16 @@ class _Form:
         if self._into is not None:
             self._into += data[start:end]
         else:
-            self._data.append(data[start:end])
+            self._data.append(_piece(data, start, end))
             self.waiting += end - start
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _piece(data: bytes, start: int, end: int) -> bytes | memoryview:
+    """A part of `data`; a large one is not copied."""
+    return memoryview(data)[start:end] if end - start >= _LARGE else data[start:end]
 
 
 def _bad(why: str) -> BadRequest:

@@ -34,13 +34,15 @@ _EXPOSED = "x-total-count, etag, content-range, content-disposition, retry-after
 class Caller:
     """What the headers of a request say, as one configuration of the backpack has it.
 
-    What sends the same headers is the same caller: to find it out takes 6 us.
+    What sends the same headers is the same caller: to find it out takes 6 us. `forwarded`: the
+    client's address, as a trusted proxy has it.
     """
 
     config: Config
     from_proxy: bool
     common_headers: CommonHeaders
     authorization: str
+    forwarded: str
     token: str | None
     token_in_cookie: bool
 
@@ -107,6 +109,7 @@ def _caller(request: Request, backpack: Backpack) -> Caller:
         from_proxy=request.from_proxy,
         common_headers=NO_HEADERS if request.by_path else cors_headers(request, backpack),
         authorization=request.headers.get("authorization", ""),
+        forwarded=request.client_address if request.from_proxy else "",
         token=token,
         token_in_cookie=request.token_in_cookie,
     )

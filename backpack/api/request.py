@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import secrets
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,8 @@ from .answers import NO_HEADERS, CommonHeaders
 
 NO_BODY = object()
 
+# Of the edge, or of a client: it goes into the log as it is.
+_REQUEST_ID = re.compile(r"[0-9A-Za-z._-]{8,64}")
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
@@ -52,6 +55,8 @@ class Request(sanic.Request):
     session: Session | None = None
     token: str = ""
     token_in_cookie: bool = False
+    _request_id: str = ""
+    rule: str | None = None  # that refused it
     by_path: bool = False  # reached as /~NAME/..., which knows neither CORS nor cookies of a host
 
     def __init__(
@@ -85,6 +90,15 @@ class Request(sanic.Request):
         return path
 
     @property
+    def request_id(self) -> str:
+        """What the request is called in the log and in its failure: as `x-request-id` says, where
+        that is well-formed, else by an id of our own."""
+        if not self._request_id:
+            sent = self.headers.get("x-request-id", "")
+            self._request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(16)
+        return self._request_id
+
+    @property
     def user(self) -> str | None:
         """The id of the user who asks; None for a guest."""
         return self.session.user_id if self.session is not None else None
@@ -108,10 +122,17 @@ class Request(sanic.Request):
     @property
     def public_scheme(self) -> str:
         """`http` or `https`, as the client sees it."""
-        # Backpack itself speaks http only: what is https was so as far as the proxy.
-        if self.headers.get("x-forwarded-proto") == "https" and self.from_proxy:
+        # Backpack itself speaks http only: what is https was so as far as the proxy. Of a websocket
+        # Traefik says wss.
+        if self.headers.get("x-forwarded-proto") in ("https", "wss") and self.from_proxy:
             return "https"
         return "http"
+
+
+def current_request_id() -> str | None:
+    """The id of the request that the running code is answering."""
+    request = Request._current.get(None)
+    return request.request_id if isinstance(request, Request) else None
 
 
 @lru_cache(maxsize=1_000)
@@ -151,7 +172,7 @@ async def receive_body(request: Request) -> None:
     stream: Any = request.stream
     if stream is None or not stream.request_body:
         return
-    limit = request.backpack.settings.max_body
+    limit = request.app.ctx.tenants.settings.max_body
     stream.request_max_size = limit
     stream.upgrade_websocket = False  # what asks for one is never given up by Sanic
     try:

@@ -18,7 +18,7 @@ from ..sites import MAX_WHOLE, Site, find_file, find_in
 from ..tenants import Tenant
 from ..versions import SiteFile, Version
 from ..webfiles import content_type, is_immutable
-from .conditions import Shown, Span, find_span, is_unchanged
+from .conditions import Shown, Span, find_span, is_unchanged, takes_gzip
 from .downloads import FileAnswer
 from .health import report_health
 from .request import Request
@@ -28,9 +28,8 @@ site = Blueprint("site", url_prefix=mount(SITE))
 WELCOME_ASSETS = ("/_backpack/welcome.css", "/_backpack/welcome.js")
 
 _TRIES = 3  # until a file is found: each deployment meanwhile may take one away
-_MAX_CODINGS = 200  # characters of an `accept-encoding` that are looked at, and remembered
 
-_SAFE = {
+SAFE = {  # of every answer, refusals too
     "x-content-type-options": "nosniff",
     "referrer-policy": "strict-origin-when-cross-origin",
 }
@@ -56,7 +55,7 @@ async def _find_answer(request: Request, tenant: Tenant) -> HTTPResponse:
     is_demo = tenant.name == request.app.ctx.demo
     if not request.path.strip("/"):
         render = render_demo if is_demo else render_welcome
-        return render(request, tenant.backpack or await tenant.open())
+        return await render(request, tenant.backpack or await tenant.open())
     if is_demo:
         return await _send(find_file(DEMO_SITE, request.path))
     if request.path in WELCOME_ASSETS:
@@ -73,7 +72,7 @@ async def elsewhere(request: Request, tenant: Tenant, **_: Any) -> HTTPResponse:
 
 
 async def _send(path: Path) -> HTTPResponse:
-    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    headers = {"cache-control": "no-store", **SAFE}
     try:
         return await file(path, headers=headers)
     except OSError as exc:  # it may not be read, or a build has just taken it away
@@ -95,14 +94,12 @@ async def _answer(
 ) -> HTTPResponse | None:
     """The answer by a file of a version; None when that is gone."""
     found = version.files[path]
-    headers = {**_SAFE, **_headers(path)}
+    headers = {**SAFE, **_headers(path)}
     packed = False
     if found.packed_size is not None:
         headers["vary"] = "accept-encoding"
         # A range is one of the file as it is.
-        packed = "range" not in request.headers and _takes_gzip(
-            request.headers.get("accept-encoding", "")[:_MAX_CODINGS]
-        )
+        packed = "range" not in request.headers and takes_gzip(request.headers)
     shown = _shown(found, version, packed)
     if packed:
         headers["content-encoding"] = "gzip"
@@ -142,14 +139,3 @@ def _headers(path: str) -> Mapping[str, str]:
         # What may change is kept too, but asked for again each time.
         "cache-control": "public, max-age=31536000, immutable" if is_kept else "no-cache",
     }
-
-
-@lru_cache(maxsize=256)
-def _takes_gzip(accepted: str) -> bool:
-    """Whether an `accept-encoding` header allows gzip (RFC 9110, section 12.5.3)."""
-    weights: dict[str, str] = {}
-    for coding in accepted.lower().split(","):
-        name, _, weight = coding.partition(";")
-        weights[name.strip()] = weight.replace(" ", "").removeprefix("q=")
-    weight = weights.get("gzip", weights.get("x-gzip", weights.get("*", "0")))
-    return weight.strip("0.") != "" or weight == ""

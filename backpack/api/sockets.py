@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ from .. import frames
 from ..backpacks import Backpack
 from ..channels import Caller
 from ..documents import decode
-from ..errors import BackpackError, BadRequest, Forbidden, Invalid, NotFound, frame
+from ..errors import BackpackError, BadRequest, Forbidden, Invalid, NotFound, frame, rule_of
 from ..events import Asker, Channel
 from ..fanout import Peer
 from ..queries import Query, parse_filter
@@ -91,14 +92,17 @@ class Call:
 
 async def receive(backpack: Backpack, peer: Peer, payload: bytes) -> None:
     """Do what a message asks for; a failure is an answer too."""
+    began, action, code = perf_counter(), "", ""
+    rule: str | None = None
     try:
         message = decode(payload)
         if not isinstance(message, dict):
             raise BadRequest("A message must be a JSON object", code="bad_message")
         request = _request(message.pop("requestId", None))
-        action = message.get("action")
-        if not isinstance(action, str):
+        asked = message.get("action")
+        if not isinstance(asked, str):
             raise BadRequest("A message needs an action, which is text", code="bad_message")
+        action = asked
         if not await _is_logged_in(backpack, peer):
             peer.line.close(SESSION_ENDED, "The session has ended")
             return
@@ -106,10 +110,15 @@ async def receive(backpack: Backpack, peer: Peer, payload: bytes) -> None:
             raise BadRequest(f"There is no action {action[:100]!r}", code="unknown_action")
         await ACTIONS[action](Call(backpack, peer, action, message, request))
     except BackpackError as exc:
+        code = exc.code
+        rule = rule_of(exc)
         _answer_error(peer, payload, exc)
     except Exception:  # our bug: it must not cost the client its connection
-        logger.exception("A websocket message failed")
+        code = BackpackError.code
+        logger.exception("A websocket message failed", extra={"backpack": backpack.name})
         _answer_error(peer, payload, BackpackError())
+    seconds = perf_counter() - began
+    backpack.inspector.message(action, code, rule, seconds, payload, peer.user, peer.id)
 
 
 def _request(value: Any) -> str | None:

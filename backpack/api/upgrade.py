@@ -1,13 +1,10 @@
-"""From an HTTP request to a websocket: handshake (RFC 6455, section 4.2), Origin and session.
+"""From an HTTP request to a websocket of an app: Origin and session.
 
 What is said on it is the matter of `sockets`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -17,25 +14,19 @@ from sanic import HTTPResponse
 
 from ..backpacks import Backpack
 from ..connection import TOO_MANY, Connection, Limits, take_over
-from ..errors import BadRequest, Forbidden, UpgradeRequired
+from ..errors import Forbidden
 from ..fanout import Peer
 from ..realtime import SESSION_ENDED, Hub
 from ..sessions import Session
 from ..tenants import Tenant
 from .answers import NO_HEADERS
 from .guards import allows_origin, cors_headers, find_token, keep_alive
+from .handshake import handshake_key, offers, switching
 from .request import Request
 from .sockets import greet, receive
 
 SUBPROTOCOL = "backpack"
 _TOKEN_PREFIX = "backpack.session."
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-def is_upgrade(request: Request) -> bool:
-    """Whether a request asks for a websocket; any other upgrade may be ignored."""
-    headers = request.headers
-    return "sec-websocket-key" in headers and "websocket" in _words(request, "upgrade")
 
 
 async def upgrade(request: Request, tenant: Tenant, by_path: bool) -> None:
@@ -48,7 +39,7 @@ async def upgrade(request: Request, tenant: Tenant, by_path: bool) -> None:
     request.backpack = backpack
     request.by_path = by_path
     request.common_headers = NO_HEADERS if by_path else cors_headers(request, backpack)
-    key = _handshake_key(request)
+    key = handshake_key(request)
     origin = request.headers.get("origin")
     if origin is not None and not allows_origin(request, backpack, origin):
         raise Forbidden
@@ -58,64 +49,24 @@ async def upgrade(request: Request, tenant: Tenant, by_path: bool) -> None:
         await keep_alive(request, response)
     stream: Any = request.stream
     resume = parse_qs(request.query_string, keep_blank_values=True).get("resume", [None])[0]
-    answer = _answer(request, key, response)
+    answer = switching(request, key, SUBPROTOCOL, response.headers.items())
     take_over(stream.protocol, partial(_connect, backpack, request.session, resume), answer)
-
-
-def _handshake_key(request: Request) -> bytes:
-    stream: Any = request.stream
-    key = request.headers.get("sec-websocket-key", "").strip()
-    try:
-        nonce = base64.b64decode(key, validate=True)
-    except (binascii.Error, ValueError):
-        nonce = b""
-    if "upgrade" not in _words(request, "connection") or stream.request_body or len(nonce) != 16:
-        raise BadRequest("This is no opening handshake of a websocket", code="bad_upgrade")
-    if request.headers.get("sec-websocket-version", "").strip() != "13":
-        raise UpgradeRequired
-    return key.encode()
-
-
-def _words(request: Request, header: str) -> list[str]:
-    """The comma-separated words of a header in lower case."""
-    sent = ",".join(request.headers.getall(header, ()))
-    return [word.strip().lower() for word in sent.split(",")]
 
 
 async def _find_session(request: Request, origin: str | None) -> None:
     token = find_token(request)
     if token is None and (origin is None or request.backpack.config.rules.browser_tokens):
-        token = _offered_token(_offers(request))
+        token = _offered_token(offers(request))
     if token:
         request.token = token
         request.session = await request.backpack.sessions.find(token)
 
 
-def _offers(request: Request) -> list[str]:
-    """The subprotocols that the client offers."""
-    sent = ",".join(request.headers.getall("sec-websocket-protocol", ()))
-    return [offer.strip() for offer in sent.split(",")]
-
-
-def _offered_token(offers: Iterable[str]) -> str | None:
-    for offer in offers:
+def _offered_token(offered: Iterable[str]) -> str | None:
+    for offer in offered:
         if offer.startswith(_TOKEN_PREFIX):
             return offer.removeprefix(_TOKEN_PREFIX)
     return None
-
-
-def _answer(request: Request, key: bytes, response: HTTPResponse) -> bytes:
-    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-    lines = [
-        "HTTP/1.1 101 Switching Protocols",
-        "upgrade: websocket",
-        "connection: Upgrade",
-        f"sec-websocket-accept: {accept.decode()}",
-    ]
-    if SUBPROTOCOL in _offers(request):
-        lines.append(f"sec-websocket-protocol: {SUBPROTOCOL}")
-    lines += [f"{name}: {value}" for name, value in response.headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def _connect(
@@ -124,7 +75,7 @@ def _connect(
     """The connection of a client that the hub knows from now on, unless it must go at once."""
     hub, settings = backpack.hub, backpack.settings
     limits = Limits(settings.max_message, settings.message_rate, settings.max_backlog)
-    make = partial(Connection, transport, limits, gone=hub.gone)
+    make = partial(Connection, transport, limits, gone=hub.lines.gone)
     if session is None:
         return _refuse(make(_ignore, _nothing), hub, SESSION_ENDED, "Not logged in")
     if len(hub.roster.of_users([session.user_id])) >= settings.max_sockets:
@@ -132,7 +83,7 @@ def _connect(
     peer = Peer(hub.number(), session, resumes=resume is not None)
     connection = make(partial(receive, backpack, peer), partial(hub.remove, peer))
     peer.line = connection
-    hub.come(connection)
+    hub.lines.come(connection)
     if connection.is_open:
         hub.add(peer)
         position = greet(backpack, peer, resume)
@@ -143,7 +94,7 @@ def _connect(
 
 
 def _refuse(connection: Connection, hub: Hub, code: int, reason: str) -> Connection:
-    hub.come(connection)
+    hub.lines.come(connection)
     connection.close(code, reason)
     return connection
 

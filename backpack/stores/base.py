@@ -57,7 +57,8 @@ class Store(Protocol):
     Every write is durable when its call returns: it survives the end of the process. Writes are
     atomic one by one. Reads see every write that returned before them.
 
-    Raises Unavailable when the database is out of reach, TooSlow when a query passes its deadline,
+    Raises Unavailable when the database is out of reach, its kind Unanswered when it went away
+    after it was asked to write something; TooSlow when a query passes its deadline,
     NoSpace when the disk is full; an engine's own errors never leave its module.
     """
 
@@ -102,6 +103,8 @@ class Store(Protocol):
     ) -> Changed | None:
         """Replace a document by `edit(document)`, or delete it where that is None, atomically.
 
+        An edit that changes nothing writes nothing, and tells of the revision that is there.
+
         `edit` may be called again when another writer came first, so it must be pure; it must not
         change its argument nor `_id`. What it raises ends the call and nothing is changed. Returns
         None when there is no such document. Raises TooLarge for a new document over the limit.
@@ -142,7 +145,7 @@ class Snapshots(Protocol):
 class Incoming(Protocol):
     """New content that is being written, in doubt until `FileStore.settle`."""
 
-    async def write(self, data: Sequence[bytes]) -> None:
+    async def write(self, data: Sequence[bytes | memoryview]) -> None:
         """Append; raises NoSpace, Unavailable."""
 
     async def finish(self) -> None:
@@ -180,10 +183,14 @@ class FileStore(Protocol):
         """A part of the content, None when it is not there; raises Unavailable."""
 
     async def doubt(self, content_id: str) -> None:
-        """It may soon be gone."""
+        """It may soon be gone. Until it is settled or left, no other process decides on it."""
+
+    def leave(self, content_ids: Sequence[str]) -> None:
+        """Have what is in doubt stay so, whoever may decide on it."""
 
     async def settle(self, kept: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
         """End the doubt: some is kept, other is deleted; what is not there does not matter."""
 
     async def doubtful(self) -> list[str]:
-        """What is in doubt, but not what a process, this one too, is writing."""
+        """What is in doubt, but not what a process, this one too, is writing, nor what another one
+        has not left."""

@@ -321,6 +321,8 @@ class DurableStore:
             run(f"DELETE FROM {table.name} WHERE seq=?", (seq,))
             return Changed(before, None)
         _, odd, after = self._row(new)
+        if after == before:
+            return Changed(before, after)
         run(f"UPDATE {table.name} SET odd=?, doc=CAST(? AS TEXT) WHERE seq=?", (odd, after, seq))
         return Changed(before, after)
 

@@ -25,6 +25,9 @@ class FileMemory:
         if content_id in self._contents:
             self._in_doubt.add(content_id)
 
+    def leave(self, content_ids: Sequence[str]) -> None:
+        """Nobody else would decide on it."""
+
     async def settle(self, kept: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
         self._in_doubt.difference_update(kept, gone)
         for content_id in gone:
@@ -41,9 +44,9 @@ class MemoryIncoming:
         self._id = content_id
         self._contents = contents
         self._in_doubt = in_doubt
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
 
-    async def write(self, data: Sequence[bytes]) -> None:
+    async def write(self, data: Sequence[bytes | memoryview]) -> None:
         self._parts.extend(data)
 
     async def finish(self) -> None:

@@ -18,7 +18,16 @@ import orjson
 
 from .. import documents
 from ..documents import REVISION, Document
-from ..errors import BackpackError, Conflict, Invalid, NoSpace, TooLarge, TooSlow, Unavailable
+from ..errors import (
+    BackpackError,
+    Conflict,
+    Invalid,
+    NoSpace,
+    TooLarge,
+    TooSlow,
+    Unanswered,
+    Unavailable,
+)
 from ..queries import Filter, Query, order
 from .base import INTERNAL, Changed
 
@@ -33,12 +42,14 @@ try:
         ExecutionTimeout,
         OperationFailure,
         PyMongoError,
+        ServerSelectionTimeoutError,
         WaitQueueTimeoutError,
     )
 except ImportError as exc:
     raise ImportError("MongoDB needs Motor: pip install 'backpack-baas[mongo]'") from exc
 
-# Seconds that a collection may still seem to be there after another process dropped it.
+# Seconds that a collection may still seem to be there after another process dropped it, where word
+# of that is lost.
 _MEMORY = 5.0
 # Seconds that a call may take beyond the deadline that the server keeps itself.
 _ALLOWANCE = 1.0
@@ -46,6 +57,9 @@ _ALLOWANCE = 1.0
 _PAUSE = 0.2
 
 _AWAY = "The database is not available, try again"
+
+# What is raised before the server is asked.
+_UNASKED = (ServerSelectionTimeoutError, WaitQueueTimeoutError)
 
 # src/mongo/base/error_codes.yml of MongoDB's server; the last one is in src/mongo/db/matcher.
 _BAD_VALUE, _NAMESPACE_EXISTS, _EXCEEDED_TIME_LIMIT = 2, 48, 262
@@ -153,8 +167,12 @@ class MongoStore:
                 raise
         return True
 
-    async def drop_collection(self, name: str) -> bool:
+    def forget(self, name: str) -> None:
+        """Another process has dropped a collection."""
         self._known.pop(name, None)
+
+    async def drop_collection(self, name: str) -> bool:
+        self.forget(name)
         async with self._asking():
             existed = await self._has(name)
             if existed:
@@ -169,7 +187,7 @@ class MongoStore:
         for entry in entries:
             entry[REVISION] = revision
         if entries:
-            async with self._asking():
+            async with self._asking(writes=True):
                 await self._insert_all(self._database[collection], entries, revision)
         return encoded
 
@@ -232,6 +250,8 @@ class MongoStore:
                 before = _bare(found)
                 new = edit(orjson.loads(before))
                 after = None if new is None else self._encode(_id_first(new))
+                if after == before:
+                    return Changed(before, after, revision)
                 if await self._swap(collection, record_id, revision, new):
                     return Changed(before, after, revision + 1)
                 if time.monotonic() > ends:
@@ -243,7 +263,7 @@ class MongoStore:
         """Put `new` in place of the document with that revision; False when that is gone."""
         kept = self._database[collection]
         old = {"_id": record_id, REVISION: revision}
-        async with self._asking():
+        async with self._asking(writes=True):
             if new is None:
                 return (await kept.delete_one(old)).deleted_count == 1
             replaced = await kept.replace_one(old, {**_id_first(new), REVISION: revision + 1})
@@ -257,8 +277,10 @@ class MongoStore:
         return max(1, int(self._deadline * 1000))
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
+    async def _asking(self, *, writes: bool = False) -> AsyncIterator[None]:
         """Around what is asked of the server: an answer in time, and its errors as ours.
+
+        Raises Unanswered in place of Unavailable when it `writes` and may have done so.
 
         While the server is away everything fails at once; a task of the store's looks out for it.
         """
@@ -269,12 +291,15 @@ class MongoStore:
                 yield
         except TimeoutError as exc:
             self._look_out()
-            raise Unavailable(_AWAY) from exc
+            raise (Unanswered if writes else Unavailable)(_AWAY) from exc
         except PyMongoError as exc:
             # An exhausted pool says that much is asked, not that nobody answers.
             if isinstance(exc, ConnectionFailure) and not isinstance(exc, WaitQueueTimeoutError):
                 self._look_out()
-            raise _own_error(exc) from exc
+            failure = _own_error(exc)
+            if writes and type(failure) is Unavailable and not isinstance(exc, _UNASKED):
+                failure = Unanswered(_AWAY)
+            raise failure from exc
 
     def _look_out(self) -> None:
         if self._lookout is None:

@@ -11,7 +11,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,14 +50,18 @@ class Threads:
         self._running[store] -= 1
         if not self._running[store]:
             del self._running[store]
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give what is free to those that wait."""
         # Those that have waited longest come first among equals, as dicts keep their order.
-        free = [one for one in self._waiting if self._is_free(one)]
-        if free:
+        while free := [one for one in self._waiting if self._is_free(one)]:
             following = min(free, key=self._running.__getitem__)
             turn = self._waiting[following][0]
             self._leave(following, turn)
-            self._running[following] += 1
-            turn.set_result(None)
+            if not turn.done():  # or its wait has ended, and does not know it yet
+                self._running[following] += 1
+                turn.set_result(None)
 
     def _is_free(self, store: object) -> bool:
         return self._running.total() < _THREADS and self._running[store] < _THREADS - 1
@@ -71,17 +75,17 @@ class Threads:
         except BaseException as exc:
             if turn.done() and not turn.cancelled():
                 self.end(store)  # it came together with what ended the wait
-            else:
-                self._leave(store, turn)
+            self._leave(store, turn)
             if isinstance(exc, TimeoutError):
                 raise Unavailable("Other long queries are running, try again") from exc
             raise
 
     def _leave(self, store: object, turn: asyncio.Future[None]) -> None:
-        waiting = self._waiting[store]
-        waiting.remove(turn)
+        waiting = self._waiting.get(store, deque())
+        with suppress(ValueError):
+            waiting.remove(turn)
         if not waiting:
-            del self._waiting[store]
+            self._waiting.pop(store, None)
 
 
 class Reader:
