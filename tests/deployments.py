@@ -7,9 +7,13 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Coroutine, Iterator, Mapping
+import socket as tcp
+import ssl
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,10 +21,34 @@ import pytest
 from backpack.homes import Folder, Memory, Servers
 from backpack.testing import BackpackServer, Seed, T, TestBackpack
 from tests.replicas import SETTINGS, Replica
-from tests.talk import Frame, Socket, open_socket
+from tests.services import need
+from tests.talk import Frame, Socket, dial, open_raw, open_socket
+
+if TYPE_CHECKING:
+    from tests.swarm.pool import Pool
 
 
-class Replicated(BackpackServer):
+class Shared(BackpackServer):
+    """Looks after backpacks that other processes serve at `addresses`, to be asked in turn.
+
+    `trust`: what their certificates hang on, where they have any.
+    """
+
+    addresses: Sequence[str]
+    trust: ssl.SSLContext | None = None
+    had_sockets = False  # since it was emptied
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        done = super().call(work)
+        self.catch_up()
+        return done
+
+    def catch_up(self) -> None:
+        """Return when all processes have heard all that was sent on a bus so far."""
+        raise NotImplementedError
+
+
+class Replicated(Shared):
     """Two processes that serve the same backpacks; a third, this one, looks after them."""
 
     def __init__(self, mongo_url: str, redis_url: str, files: Path) -> None:
@@ -29,17 +57,14 @@ class Replicated(BackpackServer):
 
     def start(self) -> BackpackServer:
         super().start()
-        self.port = self.ports[0]
+        self.port = self._replicas[0].port
+        self.addresses = [f"http://127.0.0.1:{replica.port}" for replica in self._replicas]
         return self
 
     def stop(self) -> None:
         for replica in self._replicas:
             replica.stop()
         super().stop()
-
-    @property
-    def ports(self) -> list[int]:
-        return [replica.port for replica in self._replicas]
 
     def create(self, name: str | None = None, *, seed: Seed | None = None) -> TestBackpack:
         made = super().create(name, seed=seed)
@@ -52,11 +77,6 @@ class Replicated(BackpackServer):
             replica.close(name)
         super().delete(name)
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        done = super().call(work)
-        self.catch_up()
-        return done
-
     def catch_up(self) -> None:
         """Return when both processes have heard all that was sent on a bus so far."""
         for replica in self._replicas:
@@ -67,11 +87,32 @@ class Replicated(BackpackServer):
 in_process = pytest.mark.parametrize("deployment", ["memory", "sqlite", "mongo"], indirect=True)
 
 
-@pytest.fixture(scope="session", params=["memory", "sqlite", "mongo", "replicas"])
+# Of MongoDB two processes: what one says alone, both say, and `in_process` asks one.
+_KINDS = ["memory", "sqlite", "replicas"]
+
+# For tests of what is said on the way to a process, which a proxy has a say in, and of what the
+# swarm's backpacks are not for: on all deployments but the swarm.
+not_in_swarm = pytest.mark.parametrize("deployment", _KINDS, indirect=True)
+
+# A swarm takes minutes to ask everything, so that is for who wants it, and on how many nodes: "1,2"
+# is a swarm of one, and another one of two.
+_SWARMS = {
+    f"swarm-{one}": int(one) for one in os.environ.get("BACKPACK_SWARM", "").split(",") if one
+}
+_WITH_SWARMS = [*_KINDS, *(pytest.param(one, marks=pytest.mark.swarm) for one in _SWARMS)]
+
+
+@pytest.fixture(scope="session", params=_WITH_SWARMS)
 def deployment(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BackpackServer]:
-    """A server on a free port, once on each kind of store; of `replicas` there are two."""
+) -> Iterator[BackpackServer | Pool]:
+    """A server on a free port, once on each kind of store; of `replicas` there are two, and in a
+    swarm they are containers behind Traefik."""
+    if request.param in _SWARMS:
+        with _pool(_SWARMS[request.param], tmp_path_factory.mktemp("files")) as pool:
+            yield pool
+        return
+    server: BackpackServer
     if request.param == "memory":
         server = BackpackServer(Memory, SETTINGS)
     elif request.param == "sqlite":
@@ -102,16 +143,28 @@ class App:
     def __init__(self, backpack: TestBackpack, port: int, *, wire_faults: bool = False) -> None:
         self.backpack = backpack
         self.wire_faults = wire_faults
-        self.host = backpack.backend.removeprefix("http://")
-        self._http = httpx.Client(headers={"host": self.host}, verify=False, timeout=30.0)
+        self.host = urlsplit(backpack.backend).netloc
         server = backpack._server
-        self._replicas = server if isinstance(server, Replicated) else None
-        ports = self._replicas.ports if self._replicas else [port]
-        self._addresses = itertools.cycle(f"http://127.0.0.1:{port}" for port in ports)
+        self._shared = server if isinstance(server, Shared) else None
+        self._trust = self._shared.trust if self._shared else None
+        self._http = httpx.Client(
+            headers={"host": self.host}, verify=self._trust or False, timeout=30.0
+        )
+        one = [f"http://127.0.0.1:{port}"]
+        self._addresses = itertools.cycle(self._shared.addresses if self._shared else one)
         self._users: dict[str, tuple[str, str]] = {}
         self._sockets: list[Socket] = []
         self._marker: Socket | None = None
         self._marks = itertools.count(1)
+
+    @property
+    def cookie(self) -> str:
+        """The name of the session's cookie, which `secure` follows in what sets it."""
+        return "__Host-backpack_session" if self._trust else "backpack_session"
+
+    @property
+    def secure(self) -> str:
+        return "; Secure" if self._trust else ""
 
     def user_id(self, actor: str) -> str:
         return self._user(actor)[0]
@@ -160,9 +213,12 @@ class App:
                 (name.encode(), value.encode() if isinstance(value, str) else value)
                 for name, value in sent.items()
             ],
+            extensions={"sni_hostname": self.host} if self._trust else None,
         )
-        if self._replicas and method != "GET":
-            self._replicas.catch_up()
+        # Also of what is between a client and the processes.
+        assert answer.status_code < 500 or "json" in answer.headers["content-type"], answer.text
+        if self._shared and method != "GET":
+            self._shared.catch_up()
         return answer
 
     def make(self, collection: str, *records: dict[str, Any], actor: str = "user") -> list[Any]:
@@ -185,19 +241,40 @@ class App:
 
     def connect(self, path: str = "/", **options: Any) -> Socket:
         """A websocket, as `talk.open_socket` takes the options; it is closed with the app."""
-        made = open_socket(self.address + path, host=self.host, **options)
+        self._note_socket()
+        made = open_socket(self.address + path, host=self.host, trust=self._trust, **options)
         self._sockets.append(made)
         return made
 
-    def heard(self, *sockets: Socket) -> list[list[Frame]]:
-        """What each of some sockets has been told until now, and not received yet.
+    def _note_socket(self) -> None:
+        if self._shared:
+            self._shared.had_sockets = True
+
+    def dial(self, *, window: int | None = None) -> tcp.socket:
+        """A bare connection, within TLS where that is spoken.
+
+        `window`: bytes that may be on their way here and not read yet.
+        """
+        return dial(self.address, host=self.host, trust=self._trust, window=window)
+
+    def raw_socket(self) -> tcp.socket:
+        """A websocket of `user` as a bare connection, with nothing read."""
+        self._note_socket()
+        return open_raw(self.address, self.token("user"), host=self.host, trust=self._trust)
+
+    def heard(self, *sockets: Socket, after: Socket | None = None) -> list[list[Frame]]:
+        """What each of some sockets has been told until now, and not received yet; also of all that
+        the socket `after` has asked for, whose answers may be still to come.
 
         A message that goes to everybody marks the place: what was sent before comes before it.
         """
-        if self._marker is None:
-            self._marker = self.socket("marker")
         mark = {"action": "broadcast", "mark": next(self._marks)}
-        self._marker.ask(mark)
+        if after is not None:
+            after.send(mark)
+        else:
+            if self._marker is None:
+                self._marker = self.socket("marker")
+            self._marker.ask(mark)
         return [socket.until(mark) for socket in sockets]
 
     def rotate_key(self, *, now: bool = False) -> None:
@@ -216,10 +293,28 @@ class App:
         self.backpack.close()
 
 
+@contextmanager
+def _pool(nodes: int, folder: Path) -> Iterator[Pool]:
+    """Backpacks of a swarm of their own."""
+    from tests.swarm.lab import Images, missing, opened
+    from tests.swarm.lab.images import cache
+    from tests.swarm.pool import Pool
+
+    reason = missing()
+    need(reason is None, f"{reason}")
+    with opened(Images(cache())) as lab:
+        for _ in range(1, nodes):
+            lab.join()
+        pool = Pool(lab, folder)
+        pool.start()
+        yield pool
+        pool.stop()
+
+
 @pytest.fixture
 def app(deployment: BackpackServer, request: pytest.FixtureRequest) -> Iterator[App]:
     """An app on a backpack of its own."""
-    on_mongo = request.node.callspec.params["deployment"] in ("mongo", "replicas")
+    on_mongo = request.node.callspec.params["deployment"] in ("mongo", "replicas", *_SWARMS)
     on_wire = on_mongo and not os.environ.get("MONGO_URL")
     made = App(deployment.create(), deployment.port, wire_faults=on_wire)
     yield made

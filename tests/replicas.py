@@ -115,4 +115,4 @@ async def _main(mongo_url: str, redis_url: str, files: str) -> None:
 
 
 if __name__ == "__main__":
-    process.run(_main(*sys.argv[1:]))
+    process.run(_main(*sys.argv[1:]), SETTINGS)

@@ -64,9 +64,9 @@ class Serving:
         self._clients.append(client)
         return client
 
-    def health(self) -> tuple[int, dict[str, Any]]:
+    def health(self, question: str = "") -> tuple[int, dict[str, Any]]:
         """What `/healthz` says to one who asks by address, as proxies do."""
-        answer = httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=_PATIENCE)
+        answer = httpx.get(f"http://127.0.0.1:{self.port}/healthz{question}", timeout=_PATIENCE)
         return answer.status_code, answer.json()
 
     def wait_until_well(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -74,8 +75,10 @@ def open_socket(
     subprotocols: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
     greeted: bool = True,
+    trust: ssl.SSLContext | None = None,
 ) -> Socket:
-    """A websocket at an http `url`, with `host` in place of the one in it.
+    """A websocket at an http `url`, or an https one with `trust`, with `host` in place of the one
+    in it.
 
     Raises websockets.exceptions.InvalidStatus when it is refused.
     """
@@ -83,8 +86,9 @@ def open_socket(
     stack = ExitStack()
     connection = stack.enter_context(
         connect(
-            f"ws://{host or parts.netloc}{parts.path}?{parts.query}",
-            sock=socket.create_connection((parts.hostname, parts.port)),
+            f"{'wss' if trust else 'ws'}://{host or parts.netloc}{parts.path}?{parts.query}",
+            sock=socket.create_connection((parts.hostname, parts.port or 443)),
+            ssl=trust,
             subprotocols=[Subprotocol(one) for one in subprotocols] or None,
             additional_headers=dict(headers or {}),
             compression=None,
@@ -100,13 +104,36 @@ def open_socket(
     return made
 
 
-def open_raw(url: str, token: str) -> socket.socket:
-    """A bare TCP connection on which the opening handshake is done, with the session of `token`."""
+def dial(
+    url: str,
+    *,
+    host: str | None = None,
+    trust: ssl.SSLContext | None = None,
+    window: int | None = None,
+) -> socket.socket:
+    """A bare connection to where an http `url` is served, or with `trust` an https one, whose
+    certificate is that of `host`.
+
+    `window`: bytes that may be on their way here and not read yet.
+    """
     parts = urlsplit(url)
-    raw = socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
+    raw = socket.socket()
+    raw.settimeout(PATIENCE)
+    if window is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+    raw.connect((parts.hostname, parts.port or 443))
+    return trust.wrap_socket(raw, server_hostname=host) if trust else raw
+
+
+def open_raw(
+    url: str, token: str, *, host: str | None = None, trust: ssl.SSLContext | None = None
+) -> socket.socket:
+    """As `dial`, and the opening handshake is done, with the session of `token`."""
+    parts = urlsplit(url)
+    raw = dial(url, host=host, trust=trust)
     lines = [
         f"GET {parts.path or '/'} HTTP/1.1",
-        f"host: {parts.netloc}",
+        f"host: {host or parts.netloc}",
         "upgrade: websocket",
         "connection: Upgrade",
         "sec-websocket-version: 13",

@@ -583,7 +583,7 @@ class FolderTenants:
         async def restore() -> None:
             tenants = self.tenants()
             try:
-                await tenants.restore(name, fill)
+                await tenants.build(name, fill)
             finally:
                 await tenants.close()
 
@@ -742,7 +742,7 @@ def test_errors_of_the_source_end_an_import(folder_tenants: FolderTenants) -> No
     async def restore() -> None:
         tenants = folder_tenants.tenants()
         try:
-            await tenants.restore("shop", fill)
+            await tenants.build("shop", fill)
         finally:
             await tenants.close()
 
@@ -767,7 +767,7 @@ def test_no_damage_is_more_than_an_error(damages: list[tuple[int, int]]) -> None
             await Import(backpack, site, blocks(bytes(archive)), Counts()).run()
 
         try:
-            await tenants.restore("shop", fill)
+            await tenants.build("shop", fill)
             made = exports.export(await tenants.backpack("shop"), None, Counts())
             restored = unpacked(b"".join([piece async for piece in made]))
             # What was let through is what was sealed: the damage was in padding, or a time.

@@ -91,9 +91,58 @@ def test_list_shows_a_table(run: Run) -> None:
 
 
 def test_delete_removes_a_backpack(run: Run) -> None:
-    assert run("delete", "shop").out == "shop has been deleted\n"
+    said = run("delete", "shop").out.splitlines()
+
+    assert said[0] == "shop has been deleted"
+    assert said[1].startswith("backpack restore shop brings it back, until 20")
     assert known(run) == {}
     assert run("list").out == "There are no backpacks\n"
+
+
+def test_restore_brings_a_backpack_back(run: Run) -> None:
+    run("rules", "shop", "-", stdin='{"cars": {"read": "public"}}')
+    deleted = told(run("delete", "shop", "--json"))
+    kept = told(run("trash", "--json"))
+    restored = run("restore", "shop")
+
+    assert kept == [deleted]
+    assert restored == Ended(0, "shop is back; its API key is shop-key-1\n", "")
+    assert told(run("rules", "shop")) == {"cars": {"read": "public"}}
+    assert run("trash").out == "The trash is empty\n"
+
+
+def test_restore_brings_the_last_of_a_name(run: Run) -> None:
+    run("delete", "shop")
+    run("create", "shop", "--api-key", "shop-key-2")
+    run("delete", "shop")
+    run("restore", "shop")
+
+    assert known(run) == {"shop": "shop-key-2"}
+    assert [one["name"] for one in told(run("trash", "--json"))] == ["shop"]
+
+
+def test_purge_empties_the_trash_of_a_name(run: Run) -> None:
+    run("create", "forum")
+    run("delete", "forum")
+    run("delete", "shop")
+    head, *rows = run("trash").out.splitlines()
+
+    assert head.split() == ["NAME", "DELETED", "KEPT", "UNTIL"]
+    assert [row.split()[0] for row in rows] == ["forum", "shop"]
+    assert run("purge", "shop") == Ended(0, "shop is gone from the trash, for good\n", "")
+    assert [one["name"] for one in told(run("trash", "--json"))] == ["forum"]
+
+
+def test_taken_name_is_not_restored(run: Run) -> None:
+    run("delete", "shop")
+    run("create", "shop", "--api-key", "shop-key-2")
+
+    why = (
+        "backpack: There is a backpack 'shop' again: delete that one first, "
+        "it can be restored too\n"
+    )
+    assert run("restore", "shop") == Ended(2, "", why)
+    assert known(run) == {"shop": "shop-key-2"}
 
 
 def test_deleted_name_is_free(run: Run) -> None:
@@ -217,6 +266,16 @@ def test_bad_rules_say_where(run: Run, tmp_path: Path, content: str, why: str) -
         ),
         pytest.param(
             ("delete", "forum"), "There is no backpack 'forum'; there are: shop", id="delete"
+        ),
+        pytest.param(
+            ("restore", "shop"),
+            "There is no backpack 'shop' in the trash; there is: nothing",
+            id="restore",
+        ),
+        pytest.param(
+            ("purge", "shop"),
+            "There is no backpack 'shop' in the trash; there is: nothing",
+            id="purge",
         ),
         pytest.param(("key", "forum"), "There is no backpack 'forum'; there are: shop", id="key"),
         pytest.param(
@@ -430,3 +489,24 @@ def test_version_is_printed(backpack: Run) -> None:
 @pytest.mark.parametrize("name", ["dev", "create", "list", "delete", "key", "rules", "indexes"])
 def test_help_has_an_example(name: str, backpack: Run) -> None:
     assert f"example: backpack {name}" in backpack(name, "--help").out
+
+
+@pytest.mark.parametrize("words", [("swarm", "doctor"), ("swarm", "status"), ("admin",)])
+def test_swarm_without_its_extra_says_what_to_install(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    missing = "raise ModuleNotFoundError(\"No module named 'docker'\", name='docker')\n"
+    (tmp_path / "docker.py").write_text(missing, "utf-8")
+
+    ended = subprocess.run(
+        command(*words),
+        env={**environment(), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"backpack: {words[0]} needs more packages: pip install 'backpack-baas[swarm]'\n"
+    )

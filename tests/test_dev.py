@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -78,15 +79,18 @@ def test_table_tells_all_that_a_page_needs(sandbox: Sandbox) -> None:
     described = sandbox["my-app"]
     admin, backend, key = sandbox.ready["admin"], described["backend"], described["api_key"]
 
-    assert [line.split() for line in sandbox.table[2:8]] == [
+    link = sandbox.table[3].split()[-1]
+    assert re.fullmatch(rf"{re.escape(admin)}/open/[\w-]{{43}}", link)
+    assert [line.split() for line in sandbox.table[2:9]] == [
         ["admin", admin],
+        ["sign", "in", link],
         [],
         ["my-app"],
         ["frontend", described["frontend"]],
         ["backend", backend],
         ["API", "key", key],
     ]
-    assert [line.strip() for line in sandbox.table[11:15]] == [
+    assert [line.strip() for line in sandbox.table[12:16]] == [
         f'<script src="{admin}/sdk.js"></script>',
         "<script>",
         f'const {{ auth, db }} = createSdk("{backend}", "{key}");',
@@ -97,7 +101,7 @@ def test_table_tells_all_that_a_page_needs(sandbox: Sandbox) -> None:
 def test_it_accepts_connections_when_it_is_ready(sandbox: Sandbox) -> None:
     answers = [sandbox.get(host).status_code for host in ("admin", "my-app")]
 
-    assert answers == [200, 200]
+    assert answers == [303, 200]  # the panel leads to its sign-in
     with sandbox.client() as client:
         assert client.get("/").json() == {"name": "my-app", "status": "ok"}
 

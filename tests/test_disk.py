@@ -17,6 +17,8 @@ import httpx
 import pytest
 
 from backpack.documents import Ids
+from backpack.drivers.stacks import BackpackSpec
+from backpack.drivers.swarm_records import Record, Records
 from backpack.errors import NoSpace, Unavailable
 from backpack.queries import Query
 from backpack.stores.durable import DurableStore
@@ -295,3 +297,13 @@ async def test_read_only_disk_shows_what_is_in_the_log(data: Path) -> None:
     second = await until_written(store)
     assert await store.find("cars", Query()) == [first, second]
     await store.close()
+
+
+def test_swarm_notes_nothing_on_full_disk(data: Path) -> None:
+    records = Records(data / "records")
+    fill(data)
+
+    with pytest.raises(NoSpace):
+        records.put(Record(BackpackSpec("shop"), "making", "key", 1))
+
+    assert records.all() == Records(data / "records").all() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import itertools
 import json
 import os
 import re
@@ -20,10 +21,13 @@ from _pytest.mark import ParameterSet
 
 from backpack import app, cli, errors, names, rules
 from backpack.api.sockets import ACTIONS
+from backpack.console.handler import MODELS
+from backpack.drivers.deployment import Deployment
 from backpack.errors import BackpackError
+from backpack.exposition import METRICS, _name
 from backpack.homes import Memory
 from backpack.router import METHODS
-from backpack.settings import Serving, Settings
+from backpack.settings import Administering, Serving, Settings
 from backpack.tenants import Tenants
 from tests.services import need
 
@@ -78,12 +82,12 @@ def routes() -> Iterator[tuple[str, str]]:
 
 def test_routes_are_documented() -> None:
     documented = text_of("docs/http.md")
-    # What the admin host's page is made of is nobody's interface.
+    # What the panel is made of is nobody's interface.
     missing = [
         f"{method} {path}"
         for method, path in routes()
         if f"`{method} {path}`" not in documented and f"`{path}`" not in documented
-        if path not in ("/", "/static/<name:str>")
+        if path not in ("/", "/static/<path:path>")
     ]
 
     assert missing == []
@@ -104,7 +108,7 @@ def test_reserved_names_are_documented() -> None:
 
 def test_settings_are_documented() -> None:
     own = {"dev": "none", "cheap_passwords": "none"}
-    written = {(): "none", False: "false"}
+    written = {(): "none", "": "none", False: "false"}
 
     assert [tuple(row[:3]) for row in rows_of("docs/settings.md")[2:]] == [
         (
@@ -128,6 +132,48 @@ def test_variables_of_serve_are_documented() -> None:
         )
         for field in fields(Serving)
     ]
+
+
+def test_variables_of_admin_are_documented() -> None:
+    written: dict[object, str] = {"": "none"}
+    rows = [row for row in rows_of("docs/swarm.md") if row[1].startswith("BACKPACK_")]
+
+    assert [tuple(row[:3]) for row in rows] == [
+        (
+            field.name,
+            f"BACKPACK_{field.name.upper()}",
+            written.get(field.default, str(field.default)),
+        )
+        for field in fields(Administering)
+    ]
+
+
+def test_options_of_swarm_are_documented() -> None:
+    documented = text_of("docs/swarm.md")
+    actions = commands()["swarm"]._subparsers._group_actions  # type: ignore[union-attr]
+    below: dict[str, argparse.ArgumentParser] = dict(actions[0].choices)  # type: ignore[arg-type]
+    missing = [
+        f"{name} {option}"
+        for name, parser in below.items()
+        for action in parser._actions
+        for option in action.option_strings
+        if option not in ("-h", "--help") and f"`{option}" not in documented
+    ]
+
+    assert missing == []
+    assert [name for name in below if f"`{name}`" not in text_of("docs/cli.md")] == []
+
+
+def test_fields_of_a_deployment_are_documented() -> None:
+    documented = text_of("docs/swarm.md")
+    own = {"node", "domain", "email", "vip", "acme_server", "acme_root", "replicas"}
+
+    assert [
+        field.name
+        for field in fields(Deployment)
+        if field.name not in own and not field.name.endswith("image")
+        if f"`{field.name}" not in documented
+    ] == []
 
 
 def test_settings_say_their_unit() -> None:
@@ -208,11 +254,14 @@ def raised_codes() -> set[tuple[int, str]]:
     return found
 
 
-# What the command line, the fixtures and the start of a process say, but no answer to a request.
+# What the command line, the fixtures, the console and the start of a process say, but no answer to
+# a request.
 NOT_OVER_HTTP = {
     (404, "no_version"),
     (404, "unknown_backpack"),
     (404, "unknown_index"),
+    (404, "unknown_session"),
+    (404, "unknown_user"),
     (413, "bad_site"),
     (422, "backpack_exists"),
     (422, "bad_backup"),
@@ -222,6 +271,7 @@ NOT_OVER_HTTP = {
     (422, "bad_rules"),
     (422, "bad_site"),
     (422, "bad_url"),
+    (422, "changed_meanwhile"),
     (422, "too_many_indexes"),
     (422, "unknown_command"),
 }
@@ -230,7 +280,8 @@ NOT_OVER_HTTP = {
 def test_error_codes_are_documented() -> None:
     documented = {
         (int(row[0]), code)
-        for row in rows_of("docs/http.md")
+        for page in ("docs/http.md", "docs/accounts.md", "docs/hosting.md")
+        for row in rows_of(page)
         if re.fullmatch(r"\d{3}", row[0])
         for code in row[1].split(", ")
     }
@@ -242,6 +293,22 @@ def test_actions_are_documented() -> None:
     documented = text_of("docs/sockets.md")
 
     assert [name for name in ACTIONS if f"`{name}`" not in documented] == []
+
+
+def test_models_of_console_are_documented() -> None:
+    rows = {row[0]: row[1].split(", ") for row in rows_of("docs/console.md") if len(row) == 3}
+
+    assert {model: rows.get(model) for model in MODELS} == {
+        model: list(actions) for model, actions in MODELS.items()
+    }
+
+
+def test_metrics_are_documented() -> None:
+    rows = {row[0]: row[1] for row in rows_of("docs/observability.md") if len(row) == 3}
+
+    assert {rows.get(_name(name)) for name in METRICS} == {
+        metric.kind for metric in METRICS.values()
+    }
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -277,7 +344,13 @@ def documented_commands() -> list[ParameterSet]:
         for line in block.splitlines()
         if "-m backpack " in line
     }
-    return [pytest.param(shlex.split(line, comments=True), id=line) for line in sorted(lines)]
+    return [pytest.param(words_of(line), id=line) for line in sorted(lines)]
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a command, up to what the shell does with its output."""
+    words = shlex.split(line, comments=True)
+    return list(itertools.takewhile(lambda word: word not in ("|", ">"), words))
 
 
 @pytest.mark.parametrize("words", documented_commands())
@@ -364,7 +437,7 @@ def test_python_examples_pass(tmp_path: Path) -> None:
         text=True,
         capture_output=True,
         check=False,
-        env=environment(),
+        env={**environment(), "PYTEST_ADDOPTS": ""},
     )
 
     assert run.returncode == 0, run.stdout

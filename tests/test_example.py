@@ -24,6 +24,7 @@ ENVIRONMENT = {
     **os.environ,
     "PYTHON": sys.executable,
     "PYTHONPATH": str(Path(backpack.__file__).parent.parent),
+    "PYTEST_ADDOPTS": "",  # those of this run are not the example's
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ USER = "0" * 24
 
 
 class BreakingStore(DurableStore):
-    """Fails at its nth write from now on, before or after it is made."""
+    """Fails at its nth write from now on, before or after it is made; before and after each other
+    write `meanwhile` is done."""
 
+    meanwhile: Callable[[], Awaitable[None]] | None = None
     failure: BackpackError | None = None
     writes_before = 0
     is_made = False
@@ -33,7 +35,14 @@ class BreakingStore(DurableStore):
     async def _maybe_breaking(self, write: Callable[[], Any]) -> Any:
         if self.failure is None or self.writes_before:
             self.writes_before -= 1
-            return await write()
+            if (meanwhile := self.meanwhile) is None:
+                return await write()
+            self.meanwhile = None
+            await meanwhile()
+            written = await write()
+            await meanwhile()
+            self.meanwhile = meanwhile
+            return written
         failure, self.failure = self.failure, None
         if self.is_made:
             await write()
@@ -164,6 +173,20 @@ async def test_sweep_leaves_what_is_arriving(store: BreakingStore, tmp_path: Pat
         await files.create("a", "", arrival)
 
     assert await contents(files) == {"a": b"some"}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_sweep_leaves_what_another_process_changes(
+    store: BreakingStore, tmp_path: Path, change: str
+) -> None:
+    files = files_of(store, tmp_path)
+    await put(files, "old", b"old")
+    store.meanwhile = files_of(store, tmp_path).sweep
+
+    await CHANGES[change](files)
+
+    assert await contents(files) == NEW[change]
+    assert stored(tmp_path) == (len(NEW[change]), 0)
 
 
 async def test_failing_sweep_does_not_stop_a_start(

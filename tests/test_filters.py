@@ -67,15 +67,22 @@ def test_filters_become_trees(raw: dict[str, Any], tree: Node) -> None:
     assert parse_filter(raw).tree == tree
 
 
+NONE = (
+    "is no operator here; there are $all, $elemMatch, $eq, $exists, $gt, $gte, $in, $lt, $lte, "
+    "$ne, $nin, $not, $regex, $size"
+)
+LOGICAL = "is no operator here; beside fields there are $and, $or, $nor"
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
         ([], "a filter must be a JSON object"),
         (None, "a filter must be a JSON object"),
         ("a", "a filter must be a JSON object"),
-        ({"$where": "1"}, "$where cannot stand beside fields, or is no operator here"),
-        ({"$expr": {}}, "$expr cannot stand beside fields, or is no operator here"),
-        ({"a": 1, "$gt": 1}, "$gt cannot stand beside fields, or is no operator here"),
+        ({"$where": "1"}, f"$where {LOGICAL}"),
+        ({"$expr": {}}, f"$expr {LOGICAL}"),
+        ({"a": 1, "$gt": 1}, '$gt stands behind a field: {"price": {"$gt": ...}}'),
         ({"$and": []}, "$and: must be an array of at least one filter"),
         ({"$or": {"a": 1}}, "$or: must be an array of at least one filter"),
         ({"$or": [{}, 5]}, "$or[1]: a filter must be a JSON object"),
@@ -86,9 +93,9 @@ def test_filters_become_trees(raw: dict[str, Any], tree: Node) -> None:
         ({"a\0": 1}, "a\0: a path may not contain NUL, nor a part that starts with $"),
         ({REVISION: 1}, f"{REVISION}: the name is reserved"),
         ({REVISION + ".x": 1}, f"{REVISION}.x: the name is reserved"),
-        ({"a": {"$foo": 1}}, "a.$foo: $foo is no operator here"),
-        ({"a": {"$mod": [2, 0]}}, "a.$mod: $mod is no operator here"),
-        ({"a": {"$and": [{}]}}, "a.$and: $and is no operator here"),
+        ({"a": {"$foo": 1}}, f"a.$foo: $foo {NONE}"),
+        ({"a": {"$mod": [2, 0]}}, f"a.$mod: $mod {NONE}"),
+        ({"a": {"$and": [{}]}}, f"a.$and: $and {NONE}"),
         ({"a": {"$gt": 1, "b": 2}}, "a.b: a field cannot stand beside operators"),
         ({"a": {"b": 1, "$gt": 2}}, "a: $gt cannot stand inside a value"),
         ({"a": {"b": [{"$gt": 2}]}}, "a: $gt cannot stand inside a value"),
@@ -117,11 +124,11 @@ def test_filters_become_trees(raw: dict[str, Any], tree: Node) -> None:
         ({"a": {"$elemMatch": 1}}, "a.$elemMatch: must be an object"),
         (
             {"a": {"$elemMatch": {"$gt": 1, "$or": [{}]}}},
-            "a.$elemMatch.$or: $or is no operator here",
+            f"a.$elemMatch.$or: $or {NONE}",
         ),
         (
             {"a": {"$elemMatch": {"$or": [{}], "$gt": 1}}},
-            "a.$elemMatch: $gt cannot stand beside fields, or is no operator here",
+            'a.$elemMatch: $gt stands behind a field: {"price": {"$gt": ...}}',
         ),
         ({"a": {"$not": 1}}, "a.$not: must be an object of operators"),
         ({"a": {"$not": {}}}, "a.$not: must be an object of operators"),

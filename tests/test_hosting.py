@@ -143,6 +143,12 @@ def test_folder_is_deployed_step_by_step(shop: Shop, site: Path) -> None:
     assert shop.text() == (200, "<h1>start</h1>")
 
 
+def test_one_file_is_told_as_one(shop: Shop, tmp_path: Path) -> None:
+    told = shop.deploy(zipped(tmp_path, Packed(b"index.html", b"zip"))).out.splitlines()
+
+    assert told[1:3] == ["Checked 1 file, 3 bytes", "Unpacked version 1: 1 file is new"]
+
+
 def test_zip_is_deployed(shop: Shop, tmp_path: Path) -> None:
     path = zipped(tmp_path, Packed(b"dist/index.html", b"zip"), Packed(b"dist/a.js", b"1"))
 
@@ -179,6 +185,11 @@ def test_path_is_answered(deployed: Shop, path: str, answer: tuple[int, str]) ->
     assert deployed.text(path) == answer
 
 
+def check_safe(answer: httpx.Response) -> None:
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "strict-origin-when-cross-origin"
+
+
 @pytest.mark.parametrize(
     "path", ["/nope.js", "/.env", "/%2e%2e/lock", "/%00", "/docs/x.css", "/%ff.js"]
 )
@@ -186,6 +197,7 @@ def test_other_paths_are_not_there(deployed: Shop, path: str) -> None:
     answer = deployed.ask(path)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    check_safe(answer)
 
 
 def test_not_found_page_is_used(shop: Shop, tmp_path: Path) -> None:
@@ -207,8 +219,7 @@ def test_headers_are_safe_and_cached_rightly(deployed: Shop) -> None:
     assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert asset.headers["content-type"] == "text/javascript; charset=utf-8"
     for answer in (start, asset):
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "strict-origin-when-cross-origin"
+        check_safe(answer)
         assert answer.headers["accept-ranges"] == "bytes"
 
 
@@ -293,6 +304,7 @@ def test_site_takes_no_other_methods(deployed: Shop) -> None:
 
     assert [answer.status_code for answer in answers] == [405] * 4
     assert answers[0].headers["allow"] == "GET, HEAD"
+    check_safe(answers[0])
 
 
 def test_large_files_are_sent_in_blocks(shop: Shop, tmp_path: Path) -> None:
@@ -587,7 +599,7 @@ def test_nothing_is_deployed_in_memory() -> None:
         tenants = Tenants(Settings(), Memory(Settings()))
         await tenants.create("shop")
         try:
-            await finish(LocalDriver(tenants).perform("deploy", {"name": "shop", "who": "ada"}))
+            await finish(LocalDriver(tenants).deploy("shop", "ada"))
         finally:
             await tenants.close()
 

@@ -90,7 +90,7 @@ def test_answered_writes_survive_kill(tmp_path: Path) -> None:
             assert client.get("/me").json()["email"] == "ada@example.com"
             check_kept(client, kept)
 
-    (file,) = tmp_path.rglob("*.sqlite3")
+    (file,) = tmp_path.rglob("documents.sqlite3")
     assert file.stat().st_size > 4_000_000, "the log was never moved into the file"
     assert sandbox.stop().code == 0
     with closing(sqlite3.connect(file)) as database:

@@ -84,6 +84,7 @@ def test_redis_goes_and_comes(serving: Serving, redis: Service, token: str, way:
 
     go(redis)
     serving.wait_until_ill("Redis is away")
+    assert serving.health("?self")[0] == 200
 
     assert unavailable(other.get("/me"))  # it was not used in the last seconds
     wait_until(lambda: unavailable(user.get("/me")))
@@ -107,6 +108,7 @@ def test_mongo_goes_and_comes(serving: Serving, mongo: Service, token: str, way:
 
     go(mongo)
     serving.wait_until_ill("MongoDB is away")
+    assert serving.health("?self")[0] == 200
 
     answers = [
         user.get("/cars"),
@@ -174,7 +176,8 @@ def test_nothing_but_503_under_load(
     for thread in threads:
         thread.join()
 
-    assert set(answers) <= {200, 503}
+    # 504: where the machine is busy, a silence lasts as long as a query may take.
+    assert set(answers) <= {200, 503, 504}, serving.log
     assert answers[200] > 0
     assert {path: serving.client(token).get(path).status_code for path in ("/cars", "/me")} == {
         "/cars": 200,

@@ -12,8 +12,9 @@ import pytest
 
 from backpack.bus import LocalBus
 from backpack.errors import Unavailable
-from backpack.events import Asker, Change, Channel, Event, notice
+from backpack.events import Asker, Change, Channel, Drop, Event, State, notice
 from backpack.fanout import Fanout, Message, Peer
+from backpack.losses import TOPIC as LOSSES
 from backpack.realtime import TOPIC, Hub
 from backpack.resume import Resume
 from backpack.rules import NO_RULES
@@ -27,6 +28,8 @@ PATIENCE = 10.0
 
 class Line:
     """What a peer was sent: one entry a write."""
+
+    is_behind = False
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
@@ -139,8 +142,7 @@ async def test_event_survives_the_bus() -> None:
         owner=["ada"],
         asker=Asker("p", 1, "7"),
         answer="{}",
-        dropped=Channel("rooms", "2"),
-        dropped_user="ada",
+        dropped=Drop(Channel("rooms", "2"), "ada", State("infos/1", 7)),
         key="cars/1",
         revision=3,
     )
@@ -263,7 +265,8 @@ class NoChannels:
         return frozenset()
 
 
-async def test_process_that_is_behind_repeats_nothing() -> None:
+@pytest.mark.parametrize("has_losses", [False, True])
+async def test_process_that_is_behind_repeats_nothing(has_losses: bool) -> None:
     store, bus = DurableStore(None), LateBus()
     await store.open()
 
@@ -278,6 +281,8 @@ async def test_process_that_is_behind_repeats_nothing() -> None:
     had = [await bus.send(TOPIC, Event(notice(n=n)).message()) for n in (1, 2)]
     hub.add(peer)
     catching_up = asyncio.create_task(resume.catch_up(peer, had[1], bus.position))
+    if has_losses:
+        await bus.send(LOSSES, {"drops": []})
     await bus.send(TOPIC, Event('{"n":3}').message())
     await asyncio.sleep(0)
     bus.catch_up()
@@ -286,7 +291,9 @@ async def test_process_that_is_behind_repeats_nothing() -> None:
     bus.late = bus.late[-1:]
     bus.catch_up()
 
-    assert [frame["n"] for frame in await line.until(2)] == [3, 4]
+    expected = ["reload", "reload", 3, 4] if has_losses else [3, 4]
+    frames = await line.until(len(expected))
+    assert [frame.get("action", frame.get("n")) for frame in frames] == expected
     await hub.close()
 
 
@@ -360,6 +367,34 @@ async def test_hub_that_closes_tells_of_what_it_could_not_announce() -> None:
     await store.close()
 
 
+async def test_leave_that_was_not_announced_ends_subscriptions_later() -> None:
+    store, bus = DurableStore(None), AwayBus()
+    await store.open()
+
+    async def exists(channel: Channel) -> bool | None:
+        return None
+
+    sessions = Sessions(DocumentSessions(store), bus)
+    here, there = (Hub(bus, NO_RULES, sessions, exists, 1_000.0) for _ in range(2))
+    room = Channel("rooms", "1")
+    (before, line), (after, _), (other, _) = (
+        peer_of(there, number, user) for number, user in enumerate(("ada", "ada", "bob"), 1)
+    )
+    before.resumes = True
+    for peer, number in ((before, 1), (after, 3), (other, 1)):
+        there.subscribe(peer, room, State("infos/1", number))
+    bus.away = True
+    with pytest.raises(Unavailable):
+        await here.send(Event("{}", users=(), dropped=Drop(room, "ada", State("infos/1", 2))))
+    bus.away = False
+
+    assert [frame["action"] for frame in await line.until(1)] == ["reload"]
+    assert set(there.roster.of_channel(room)) == {after, other}
+    for hub in (here, there):
+        await hub.close()
+    await store.close()
+
+
 class FailingBus(LateBus):
     """A bus that stores what it says that it could not; with `early`, it is delivered before."""
 
@@ -398,7 +433,7 @@ async def test_subscription_that_ends_during_a_look_up_stays_ended(hub: Hub) -> 
     room = Channel("rooms", "1")
     peer_of(hub, 1)
     with hub.noting_drops() as dropped:
-        await hub.send(Event(notice(n=1), dropped=room, dropped_user="ada"))
-    await hub.send(Event(notice(n=2), dropped=room))
+        await hub.send(Event(notice(n=1), dropped=Drop(room, "ada")))
+    await hub.send(Event(notice(n=2), dropped=Drop(room)))
 
-    assert dropped == {(room, "ada")}
+    assert dropped == [Drop(room, "ada")]

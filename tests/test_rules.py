@@ -70,6 +70,16 @@ def test_wrong_rules_are_named(raw: dict[str, Any], field: str) -> None:
     assert field in caught.value.message
 
 
+def test_rules_are_bounded() -> None:
+    origins = [f"https://a{number}.example" for number in range(101)]
+    entries: dict[str, Any] = {f"c{number}": {} for number in range(2_001)}
+
+    assert len(rules.parse({"cors.origins": origins[1:]}).origins) == 100
+    for raw, why in [({"cors.origins": origins}, "at most 100"), (entries, "at most 2,000")]:
+        with pytest.raises(Invalid, match=why):
+            rules.parse(raw)
+
+
 @pytest.mark.parametrize("raw", [None, [], "x", 5], ids=repr)
 def test_rules_must_be_object(raw: object) -> None:
     with pytest.raises(Invalid, match="JSON object"):

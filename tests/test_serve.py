@@ -192,7 +192,7 @@ def test_it_waits_for_its_servers(tmp_path: Path) -> None:
         "BACKPACK_REDIS_URL": f"redis://:s3cret@127.0.0.1:{free_port()}/0",
     }
     with Serving(tmp_path, {**VARIABLES, **password}) as serving:
-        assert serving.health()[0] == 503
+        assert [serving.health(question)[0] for question in ("", "?self")] == [503, 503]
         client = serving.client()
         answers = [client.get("/cars") for _ in range(2)]
         assert [
@@ -328,6 +328,7 @@ def test_it_is_ill_before_it_ends(tmp_path: Path, variables: dict[str, str]) -> 
         serving.process.terminate()
         serving.wait_until_ill("Shutting down")
 
+        assert serving.health("?self")[0] == 503
         assert serving.client().get("/").status_code == 200
         assert serving.stop().code == -signal.SIGTERM
 

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import tarfile
+from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from backpack.errors import NotFound
-from backpack.sites import find_file
+from backpack.settings import Settings
+from backpack.shelf import Shelf
+from backpack.sites import Site, find_file
+from backpack.steps import finish
+from tests.backups import zipped
 
 
 @pytest.fixture
@@ -72,3 +79,18 @@ def test_other_paths_are_not_found(site: Path, path: str) -> None:
 def test_empty_folder_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"index\.html"):
         find_file(tmp_path, "/")
+
+
+async def test_unpacked_files_are_as_old_as_their_version(tmp_path: Path) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        yield zipped({"index.html": b"<h1>shop</h1>" * 100})
+
+    site = Site(tmp_path / "site", Settings(), Shelf(1_000))
+    await finish(site.deploy(content(), "ada"))
+    version = await site.live()
+    with await site.unpacked(1) as written, tarfile.open(fileobj=written) as archive:
+        times = {entry.name: entry.mtime for entry in archive}
+    await site.close()
+
+    made = int(datetime.fromisoformat(version.at).timestamp())
+    assert times == {"index.html": made, "index.html.gz": made}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backpack.backpacks import Parts
+from backpack.drivers.commands import Commands
 from backpack.drivers.local import LocalDriver
 from backpack.errors import Conflict, Invalid, NotFound, Unavailable
 from backpack.homes import Folder, Memory
@@ -189,7 +190,7 @@ async def test_rotated_key_is_over_after_its_time(
     second = await backpack.rotate_key()
 
     assert [backpack.accepts_key(f"key {key}") for key in ("first-key", second)] == [False, True]
-    assert await LocalDriver(tenants).key("shop") == {
+    assert await Commands(tenants, LocalDriver(tenants)).key("shop") == {
         "name": "shop",
         "api_key": second,
         "previous_until": None,

@@ -233,3 +233,12 @@ def test_memory_is_bounded(throttle: Throttle, clock: Clock) -> None:
     clock.now += 301
     fail(throttle)
     assert len(throttle._of_address._times) == len(throttle._of_pair._times) == 1
+
+
+def test_refusals_are_noted_so_many_times(throttle: Throttle, clock: Clock) -> None:
+    sources = [f"198.51.{number // 250}.{number % 250}" for number in range(300)]
+
+    assert [throttle.is_noted(MINE) for _ in range(11)] == [True] * 10 + [False]
+    assert [throttle.is_noted(source) for source in sources].count(True) == 190
+    clock.now += 3_600
+    assert throttle.is_noted(MINE)

@@ -104,10 +104,12 @@ def test_wheel_serves_the_sdk(ready: dict[str, str], path: str, file: str) -> No
 
 
 def test_wheel_serves_its_pages(ready: dict[str, str]) -> None:
-    hosts = ("admin.bkpk.localhost", "my-app.bkpk.localhost")
-    url = f"http://127.0.0.1:{ready['port']}/"
+    url = f"http://127.0.0.1:{ready['port']}"
+    pages = {"admin.bkpk.localhost": "/login", "my-app.bkpk.localhost": "/"}
 
-    answers = [httpx.get(url, headers={"host": host}).status_code for host in hosts]
+    answers = [
+        httpx.get(url + path, headers={"host": host}).status_code for host, path in pages.items()
+    ]
 
     assert answers == [200, 200]
 

@@ -558,6 +558,40 @@ def test_memberships_are_what_answers_said(
     owner.close()
 
 
+MOVES = st.lists(st.sampled_from(["joinChannel", "leaveChannel"]), min_size=1, max_size=4)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(plans=st.tuples(MOVES, MOVES))
+def test_subscriptions_are_what_memberships_say(app: App, plans: tuple[list[str], ...]) -> None:
+    """One user joins and leaves one channel on two connections at the same time."""
+    owner, *sockets = app.socket("owner"), app.socket("ada"), app.socket("ada")
+    room, start = create(owner), threading.Barrier(len(plans))
+
+    def act(socket: Socket, plan: list[str]) -> None:
+        start.wait()
+        for action in plan:
+            assert room.ask(socket, action)["action"] == action
+
+    for _ in range(4):
+        with ThreadPoolExecutor(len(plans)) as pool:
+            list(pool.map(act, sockets, plans))
+        app.heard(owner, *sockets)
+        owner.ask({"action": "broadcast", **room.name, "text": "hi"})
+        heard = app.heard(*sockets)
+        hears = [any(frame.get("text") == "hi" for frame in frames) for frames in heard]
+
+        is_in = room.name in info_of(app, "ada")["channels"]
+        assert any(hears) == is_in
+        for plan, is_subscribed in zip(plans, hears, strict=True):
+            assert plan[-1] == "joinChannel" or not is_subscribed
+
+    for socket in (owner, *sockets):
+        socket.close()
+
+
 def test_end_of_another_channel_keeps_the_current_one(app: App, ada: Socket) -> None:
     first, second, third = create(ada), create(ada), create(ada)
     first.ask(ada, "changeChannel")

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import socket
+import threading
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from sanic import Request
 
 from tests.deployments import App, in_process
+from tests.forms import FORM, form, upload
 
 # They come by one connection, to one process.
 pytestmark = in_process
 
+KIND = FORM["content-type"]
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
-
-
-def connect(app: App) -> socket.socket:
-    port = int(app.host.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
 def converse(app: App, *parts: bytes) -> bytes:
     """Send each part when the one before has been answered; returns all until the server closes."""
-    with connect(app) as connection:
+    with app.dial() as connection:
         answers = b""
         for part in parts:
             connection.sendall(part)
@@ -217,6 +219,30 @@ def test_pipelined_requests_are_answered_in_order(app: App) -> None:
     assert len(json.loads(answers.rpartition(b"\r\n\r\n")[2])) == 2
 
 
+@pytest.mark.parametrize("cuts", [(), (700_000,), (-1,), (-200,), (-600, -100), (1, 900_000, -300)])
+def test_request_behind_an_upload_is_answered(app: App, cuts: tuple[int, ...]) -> None:
+    content = bytes(range(256)) * 4_000
+    body = form(("filename", "a"), ("file", ("x", content)))
+    put = request(app, "POST /uploads", f"content-length: {len(body)}", f"content-type: {KIND}")
+    get = last(app, f"GET /uploads/{app.user_id('user')}/a")
+    sent = body + request(app, "GET /me") + get
+    places = [0, *(cut % len(sent) for cut in cuts), len(sent)]
+
+    with app.dial() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(put)
+        for start, end in pairwise(places):
+            # However much the server has read by then, the answers are the same.
+            time.sleep(0.02)
+            connection.sendall(sent[start:end])
+        answers = b""
+        while received := connection.recv(65_536):
+            answers += received
+
+    assert statuses(answers.removesuffix(content)) == [200, 200, 200]
+    assert answers.endswith(content)
+
+
 def test_refusal_comes_in_place_of_continue(app: App) -> None:
     waiting = request(app, "POST /cars", "expect: 100-continue", "content-length: 2", actor="nokey")
 
@@ -267,7 +293,7 @@ def test_broken_off_request_changes_nothing(app: App, cut: str) -> None:
     head = request(app, "POST /cars", framing)
     sent = {"head": head[:-3], "body": head + b'{"n":1}', "chunk": head + b'7\r\n{"n":1}\r\n'}
 
-    with connect(app) as connection:
+    with app.dial() as connection:
         connection.sendall(sent[cut])
 
     assert app.ask("GET /cars").json() == []
@@ -279,7 +305,7 @@ def test_writes_of_clients_that_go_away_are_told(app: App) -> None:
     for n in range(40):
         body = json.dumps({"n": n}).encode()
         head = request(app, "POST /cars", f"content-length: {len(body)}")
-        with connect(app) as connection:
+        with app.dial() as connection:
             connection.sendall(head + body)
     app.ask("POST /cars", {"n": 40}).raise_for_status()
     missing = {record["n"] for record in app.ask("GET /cars").json()}
@@ -362,7 +388,7 @@ def test_length_of_known_headers_counts_each_time(app: App) -> None:
 def test_new_key_counts_on_open_connection(app: App) -> None:
     call = request(app, "GET /me")
 
-    with connect(app) as connection:
+    with app.dial() as connection:
         before = []
         for _ in range(2):
             connection.sendall(call)
@@ -377,7 +403,7 @@ def test_new_key_counts_on_open_connection(app: App) -> None:
 def test_new_origin_counts_on_open_connection(app: App) -> None:
     call = request(app, "GET /me", "origin: https://shop.example")
 
-    with connect(app) as connection:
+    with app.dial() as connection:
         connection.sendall(call)
         before = connection.recv(65_536)
         app.backpack.set_rules({"cors.origins": ["https://shop.example"]})
@@ -386,3 +412,31 @@ def test_new_origin_counts_on_open_connection(app: App) -> None:
 
     assert b"access-control-allow-origin" not in before
     assert b"\r\naccess-control-allow-origin: https://shop.example\r\n" in after
+
+
+def test_client_that_leaves_a_download_is_no_error(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    upload(app, "large", bytes(2_000_000))
+    files, left = app.backpack._backpack.files, threading.Event()
+    open_file = files.open
+
+    async def leave(*arguments: Any) -> Any:
+        """The client leaves while its file is opened: the connection ends, but has not ended."""
+        content = await open_file(*arguments)
+        transport: Any = Request.get_current().transport
+        transport.set_write_buffer_limits(high=100_000_000)
+        transport.write(bytes(20_000_000))  # what nobody reads holds up the end
+        transport.close()
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: left.set())
+        return content
+
+    monkeypatch.setattr(files, "open", leave)
+    caplog.set_level(logging.WARNING)
+    with app.dial() as connection:
+        connection.sendall(request(app, f"GET /uploads/{app.user_id('user')}/large"))
+        assert left.wait(30)
+
+    assert caplog.messages == []

@@ -41,7 +41,7 @@ def test_users_are_apart(app: App, neighbour: App) -> None:
 def test_sessions_are_apart(app: App, neighbour: App) -> None:
     token = app.token("user")
     by_header = {"x-backpack-session": token}
-    by_cookie = {"cookie": f"backpack_session={token}"}
+    by_cookie = {"cookie": f"{app.cookie}={token}"}
 
     assert neighbour.ask("GET /me", actor="guest", headers=by_header).status_code == 403
     assert neighbour.ask("GET /me", actor="guest", headers=by_cookie).status_code == 403

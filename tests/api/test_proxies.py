@@ -9,6 +9,7 @@ import pytest
 from backpack.homes import Memory
 from backpack.settings import Settings
 from backpack.testing import BackpackServer, TestBackpack
+from tests.talk import open_socket
 
 ACCOUNT = {"email": "ada@example.com", "password": "correct horse battery"}
 
@@ -55,6 +56,22 @@ def test_https_gets_host_cookie(behind_proxy: TestBackpack) -> None:
     assert cookie.endswith("; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure")
     sent = {"x-forwarded-proto": "https", "cookie": cookie.partition(";")[0]}
     assert behind_proxy.client.get("/me", headers=sent).json()["email"] == "ada@example.com"
+
+
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+def test_socket_by_https_has_host_cookie(behind_proxy: TestBackpack, scheme: str) -> None:
+    cookie = login_cookie(behind_proxy, **{"x-forwarded-proto": "https"}).partition(";")[0]
+    url, host = str(behind_proxy.client.base_url), behind_proxy.client.headers["host"]
+    headers = {
+        "cookie": cookie,
+        "origin": "https://shop.example.com",
+        "x-forwarded-proto": scheme,
+    }
+
+    made = open_socket(url, host=host, headers=headers)
+
+    assert made.greeting["action"] == "connection"
+    made.close()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from backpack.testing import BackpackServer
-from tests.deployments import App, in_process
+from tests.deployments import App, in_process, not_in_swarm
 
 AT_ONCE = 12
 PASSWORD = "correct horse battery"
@@ -175,6 +175,7 @@ def test_key_rotates_under_load(app: App, pool: ThreadPoolExecutor) -> None:
     assert app.ask("GET /", actor="guest").status_code == 200
 
 
+@not_in_swarm  # where backpacks are used again
 def test_backpack_is_deleted_under_load(
     deployment: BackpackServer, pool: ThreadPoolExecutor
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, not_in_swarm
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ID = re.compile("[0-9a-f]{24}")
@@ -411,6 +411,17 @@ def test_body_on_get_is_ignored(cars: App, caplog: pytest.LogCaptureFixture) -> 
     assert caplog.messages == []
 
 
+def test_deleted_collection_is_gone_for_every_process(app: App) -> None:
+    app.make("cars", {"n": 1}, {"n": 2})  # so that each process knows it
+    backpack = app.backpack
+
+    backpack._server.call(backpack._backpack.delete_collection("cars"))
+
+    assert [app.ask("POST /cars", {}).status_code for _ in range(2)] == [404, 404]
+    assert app.ask("GET /collections").json() == []
+
+
+@not_in_swarm  # whose edge has connections of its own
 def test_huge_body_on_delete_ends_connection(cars: App) -> None:
     record = cars.ask("POST /cars", {"n": 1}).json()
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.deployments import App
+from backpack.errors import Unanswered, Unavailable
+from tests.deployments import App, in_process
 from tests.talk import Frame, Socket
 
 INFO = {"usersInformationCollection": "infos"}
@@ -236,3 +237,36 @@ def test_greeting_repeats_any_seq(app: App, sent: str) -> None:
 
     assert socket.greeting.keys() == {"action", "response", "seq"}
     assert socket.receive()["action"] == "reload"
+
+
+@in_process
+@pytest.mark.parametrize("call", ["POST /cars", "PATCH /cars/{id}", "DELETE /cars/{id}"])
+def test_write_without_an_answer_means_reload(
+    app: App, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, socket = write(app, 1), app.socket(resume="")
+    store, away = app.backpack._backpack.store, [Unavailable(), Unavailable()]
+
+    def breaking(name: str) -> None:
+        whole = getattr(store, name)
+
+        async def break_off(*arguments: Any) -> Any:
+            await whole(*arguments)
+            raise Unanswered
+
+        monkeypatch.setattr(store, name, break_off)
+
+    async def get(collection: str, record_id: str) -> bytes | None:
+        """Whether the store is back is asked without an _id."""
+        if away and not record_id:
+            raise away.pop()
+        return await whole_get(collection, record_id)
+
+    whole_get = store.get
+    monkeypatch.setattr(store, "get", get)
+    breaking("insert" if call.startswith("POST") else "change")
+    answer = app.ask(call.format(id=record["_id"]), {"n": 2})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert socket.receive()["action"] == "reload"
+    assert away == []

@@ -29,7 +29,7 @@ def test_log_holds_no_secrets(app: App, caplog: pytest.LogCaptureFixture) -> Non
     wrong = "another password, a wrong one"
     login(app, "ada@example.com", wrong)
     session = {"x-backpack-session": token}
-    cookie = {"cookie": f"backpack_session={token}"}
+    cookie = {"cookie": f"{app.cookie}={token}"}
     app.ask("GET /me", actor="guest", headers=session)
     app.ask("GET /no/such/route", actor="guest", headers=cookie)
     app.ask(

@@ -11,7 +11,7 @@ import pytest
 from backpack.homes import Memory
 from backpack.settings import Settings
 from backpack.testing import BackpackServer, TestBackpack, TestUser
-from tests.deployments import App
+from tests.deployments import App, not_in_swarm
 from tests.talk import Socket, masked, open_raw, open_socket, read_all, unmasked
 
 
@@ -236,6 +236,7 @@ def test_stop_does_not_wait_for_deaf_peers(served: Served) -> None:
     raw.close()
 
 
+@not_in_swarm  # where backpacks are used again
 def test_deletion_of_backpack_closes(deployment: BackpackServer) -> None:
     app = App(deployment.create(), deployment.port)
     made = app.socket()

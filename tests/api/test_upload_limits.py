@@ -246,7 +246,7 @@ class FullIncoming(FolderIncoming):
 
     written = 0
 
-    async def write(self, data: Sequence[bytes]) -> None:
+    async def write(self, data: Sequence[bytes | memoryview]) -> None:
         self.written += sum(map(len, data))
         if self.written > 400_000:
             raise NoSpace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.deployments import App
+from tests.deployments import App, not_in_swarm
 from tests.forms import FORM, Part, form, send, upload
 
 CAT: Part = ("cat.png", b"a cat", "image/png")
@@ -160,6 +159,7 @@ def test_taken_name_is_refused_and_its_file_untouched(app: App) -> None:
     assert app.ask(f"GET /uploads/{app.user_id('user')}").json() == before
 
 
+@not_in_swarm  # whose edge answers when it has read on for a while
 def test_taken_name_is_refused_before_a_long_file(app: App) -> None:
     upload(app, "cat.png", b"first")
     whole = form(("filename", "cat.png"), ("file", ("x", bytes(3_000_000))))
@@ -167,7 +167,7 @@ def test_taken_name_is_refused_before_a_long_file(app: App) -> None:
     for name, value in {**app.headers("user"), **FORM}.items():
         head += f"{name}: {value}\r\n"
 
-    with socket.create_connection(("127.0.0.1", int(app.host.rpartition(":")[2]))) as connection:
+    with app.dial() as connection:
         connection.sendall(head.encode() + b"\r\n" + whole[:1_000_000])
         answer = connection.recv(65_536)
 
@@ -216,10 +216,19 @@ def test_hostile_name_is_refused(app: App, case: str) -> None:
     assert [file["filename"] for file in listed] == ["cat.png"]
 
 
+@not_in_swarm  # whose edge takes such parts out of a path
+def test_path_of_dots_finds_nothing(app: App) -> None:
+    finds_nothing(app, "%2e%2e")
+
+
 @pytest.mark.parametrize(
-    "path", ["%2e%2e", "..%2f..%2fetc%2fpasswd", "%00", "a%5cb", "%ff", "x" * 300, "a%0d%0ab"]
+    "path", ["..%2f..%2fetc%2fpasswd", "%00", "a%5cb", "%ff", "x" * 300, "a%0d%0ab"]
 )
 def test_hostile_path_finds_nothing(app: App, path: str) -> None:
+    finds_nothing(app, path)
+
+
+def finds_nothing(app: App, path: str) -> None:
     user = app.user_id("user")
 
     answers = [
@@ -463,13 +472,13 @@ def test_session_alone_reads(app: App) -> None:
     upload(app, "cat.png", b"a cat")
     call = f"GET /uploads/{app.user_id('user')}/cat.png"
     token = app.token("user")
-    session = {"cookie": f"backpack_session={token}"}
+    session = {"cookie": f"{app.cookie}={token}"}
     wrong = {"authorization": "key wrong"}
 
     with_cookie = app.ask(call, actor="nokey", headers=session)
     with_token = app.ask(call, actor="nokey", headers={"x-backpack-session": token})
     with_wrong_key = app.ask(call, actor="nokey", headers={**session, **wrong})
-    ended = app.ask(call, actor="nokey", headers={"cookie": "backpack_session=" + "x" * 43})
+    ended = app.ask(call, actor="nokey", headers={"cookie": f"{app.cookie}={'x' * 43}"})
 
     assert [one.status_code for one in (with_cookie, with_token)] == [200, 200]
     assert [failed(one) for one in (with_wrong_key, ended)] == [(401, "bad_key")] * 2
@@ -506,6 +515,7 @@ def test_files_are_no_collection(app: App) -> None:
     assert app.ask("GET /uploads").status_code == 405
 
 
+@not_in_swarm  # which has no such paths
 def test_files_are_there_by_path(app: App) -> None:
     upload(app, "cat.png", b"a cat")
     address = f"{app.backpack.url}/uploads/{app.user_id('user')}/cat.png"
@@ -521,10 +531,7 @@ def test_writers_of_one_name_have_one_winner(app: App) -> None:
     app.token("user")
 
     def write(body: bytes) -> None:
-        address = f"http://127.0.0.1:{app.host.rpartition(':')[2]}/uploads"
-        headers = {**app.headers("user"), **FORM, "host": app.host}
-        sent = form(("file", ("x", body)), ("filename", "one"))
-        answers.append(httpx.post(address, content=sent, headers=headers, timeout=30))
+        answers.append(send(app, "POST /uploads", ("file", ("x", body)), ("filename", "one")))
 
     threads = [threading.Thread(target=write, args=(body,)) for body in bodies]
     for thread in threads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 
 from tests.browser.visits import Sandbox, watch
 from tests.services import need
@@ -28,7 +30,16 @@ _FLAGS = [
     "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
 ]
+_FOLDER = Path(__file__).parent
 _emails = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have all tests of this folder share the event loop of the browser."""
+    for item in items:
+        is_async = inspect.iscoroutinefunction(getattr(item, "function", None))
+        if is_async and item.path.is_relative_to(_FOLDER):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="package")
@@ -56,23 +67,32 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
             process.communicate()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """Started once: that takes as long as a test does."""
     need(find_spec("playwright"), "needs Playwright: pip install playwright")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    need(chromium, "needs a browser: apt-get install chromium")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    need(program, "needs a browser: apt-get install chromium")
     from playwright.async_api import async_playwright, expect
 
     expect.set_options(timeout=_PATIENCE)
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(
-            executable_path=chromium, args=_FLAGS, timeout=_PATIENCE
+            executable_path=program, args=_FLAGS, timeout=_PATIENCE
         )
         yield launched
         await launched.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """Without any profile of another test."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page that must have no error of a script and break no content security policy."""
     page = await browser.new_page(viewport={"width": 1280, "height": 900})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from tests.browser.visits import watch
 from tests.sandboxes import Sandbox
@@ -51,7 +52,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     demo.kill()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def enter(browser: Browser, demo: Demo, email: str) -> AsyncIterator[Enter]:
     """What registers somebody, each in a browser profile of their own, and opens the Lobby."""
     watched: dict[str, list[str]] = {}
@@ -378,8 +379,9 @@ async def test_demo_works_by_keyboard(page: Page, demo: Demo, email: str) -> Non
     await expect(page.get_by_role("button", name="New room")).to_be_focused()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 820, 1280, 1600])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(390, "dark"), (820, "light"), (1280, "dark"), (1600, "light")]
+)
 async def test_demo_fits_the_window(
     enter: Enter, demo: Demo, email: str, tmp_path: Path, width: int, scheme: str
 ) -> None:

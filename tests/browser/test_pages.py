@@ -1,4 +1,4 @@
-"""Backpack's own pages in a browser: the welcome page, and the admin host's."""
+"""The welcome page in a browser."""
 
 from __future__ import annotations
 
@@ -121,19 +121,7 @@ async def test_pages_copy_what_they_show(browser: Browser, sandbox: Sandbox) -> 
     }
 
 
-async def test_admin_page_lists_backpacks(page: Page, sandbox: Sandbox) -> None:
-    await page.goto(sandbox.admin)
-    addresses = await page.locator(".addresses code").all_inner_texts()
-    assert addresses == [sandbox.frontend, sandbox.backend]
-    for file in ("sdk.js", "sdk.mjs", "sdk.d.ts"):
-        await page.goto(sandbox.admin)
-        async with page.expect_response(f"{sandbox.admin}/{file}") as answer:
-            await page.get_by_role("link", name=file, exact=True).click()
-        assert (await answer.value).status == 200
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280, 1600])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light"), (1600, "dark")])
 async def test_pages_fit_the_window(
     browser: Browser, sandbox: Sandbox, email: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
@@ -143,9 +131,6 @@ async def test_pages_fit_the_window(
     problems = watch(page)
     await register(page, sandbox, email)
     await add_note(page, f"A word without an end: {email}{'x' * 200}")
-    for name, url in (("welcome", ""), ("admin", sandbox.admin)):
-        if url:
-            await page.goto(url)
-        await page.screenshot(path=tmp_path / f"{name}-{width}-{scheme}.png", full_page=True)
-        assert await page.evaluate("document.documentElement.scrollWidth") == width
+    await page.screenshot(path=tmp_path / f"welcome-{width}-{scheme}.png", full_page=True)
+    assert await page.evaluate("document.documentElement.scrollWidth") == width
     assert problems == []

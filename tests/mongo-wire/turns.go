@@ -10,7 +10,8 @@ import (
 // turns lets the messages of all connections pass one at a time, each to its answer: FerretDB
 // reads, compares and writes a document in steps, which MongoDB does in one.
 type turns struct {
-	one sync.Mutex
+	one      sync.Mutex
+	accounts *accounts // nil where nobody has to log in
 }
 
 // serve passes on what connects to the listener, until that is closed.
@@ -32,12 +33,16 @@ func (t *turns) serve(listener net.Listener) {
 func (t *turns) converse(client, server net.Conn) {
 	defer client.Close()
 	defer server.Close()
+	login := &login{accounts: t.accounts, done: t.accounts == nil}
 	for {
 		asked, err := readMessage(client)
 		if err != nil {
 			return
 		}
-		answer, err := t.ask(server, asked)
+		answer := login.answer(asked)
+		if answer == nil {
+			answer, err = t.ask(server, asked)
+		}
 		if err != nil {
 			return
 		}

@@ -130,6 +130,7 @@ class FileStoreContract:
             assert await read(store, "a", 0, 4) == b"some"
             await asyncio.sleep(0)
         await moving
+        store.leave(["a"])
 
     async def test_contents_do_not_mix(self, store: FileStore) -> None:
         await asyncio.gather(*(write(store, str(n), bytes([n]) * 300_000) for n in range(8)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from backpack.errors import Unavailable
-from backpack.stores.base import FileStore
+from backpack.stores.base import FileStore, Incoming
 from backpack.stores.file_folder import FileFolder
 from backpack.stores.file_memory import FileMemory
 from tests.stores.file_contract import BYTES, FileStoreContract, read, write
@@ -34,6 +35,37 @@ async def test_folder_is_shared_by_stores(tmp_path: Path) -> None:
 
     assert (await other.doubtful(), await read(other, "a")) == ([], BYTES)
     await incoming.close()
+    assert await other.doubtful() == ["a"]
+
+
+async def test_content_is_never_seen_before_it_is_locked(tmp_path: Path) -> None:
+    one, other = FileFolder(tmp_path), FileFolder(tmp_path)
+    begun = [one.create(str(number)) for number in range(500)]
+    writing = asyncio.create_task(_write_each(begun))
+    seen: list[str] = []
+    while not writing.done():
+        seen += await other.doubtful()
+    await writing
+    for incoming in begun:
+        await incoming.close()
+
+    assert seen == []
+
+
+async def _write_each(begun: Sequence[Incoming]) -> None:
+    for incoming in begun:
+        await incoming.write([b"some"])
+
+
+async def test_what_is_in_doubt_in_one_store_is_left_by_another(tmp_path: Path) -> None:
+    one, other = FileFolder(tmp_path), FileFolder(tmp_path)
+    await write(one, "a")
+    await one.settle(["a"])
+
+    await one.doubt("a")
+    assert (await one.doubtful(), await other.doubtful()) == (["a"], [])
+    one.leave(["a"])
+
     assert await other.doubtful() == ["a"]
 
 

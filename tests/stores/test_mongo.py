@@ -15,7 +15,7 @@ import pymongo
 import pytest
 
 from backpack.documents import REVISION, Document
-from backpack.errors import Conflict, Invalid, TooSlow, Unavailable
+from backpack.errors import Conflict, Invalid, TooSlow, Unanswered, Unavailable
 from backpack.queries import EVERYTHING, Query, parse_filter
 from backpack.stores import mongo
 from backpack.stores.mongo import MongoStore
@@ -261,6 +261,42 @@ async def test_silent_server_is_unavailable_in_time() -> None:
             await waiting.get("cars", ID)
         assert time.monotonic() - began < 3
         await waiting.close()
+
+
+@pytest.mark.parametrize("new", [{"_id": "a", "n": 1}, None], ids=["change", "delete"])
+async def test_write_that_is_not_answered_may_have_happened(
+    tmp_path: Path, new: dict[str, Any] | None
+) -> None:
+    with mongo_wire(tmp_path) as server:
+        url = f"mongodb://127.0.0.1:{server.port}/"
+        store = MongoStore.from_url(url, "any", deadline=0.5, server_timeout=0.5)
+        await store.insert("cars", [{"_id": "a"}])
+
+        def edit(old: dict[str, Any]) -> dict[str, Any] | None:
+            server.halt()  # it is read, and not yet written
+            return new
+
+        with pytest.raises(Unanswered):
+            await store.change("cars", "a", edit)
+        with pytest.raises(Unavailable) as refused:
+            await store.insert("cars", [{"_id": "b"}])
+        server.go_on()
+        await store.close()
+
+    assert type(refused.value) is Unavailable  # it was not even asked for
+
+
+async def test_insert_that_is_not_answered_may_have_happened(tmp_path: Path) -> None:
+    with mongo_wire(tmp_path) as server:
+        url = f"mongodb://127.0.0.1:{server.port}/"
+        store = MongoStore.from_url(url, "any", deadline=0.5, server_timeout=0.5)
+        await store.insert("cars", [{"_id": "a"}])
+
+        server.halt()
+        with pytest.raises(Unanswered):
+            await store.insert("cars", [{"_id": "b"}])
+        server.go_on()
+        await store.close()
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,17 @@ async def test_turn_that_comes_too_late_is_told() -> None:
         await threads.turn("c", 0)
     threads.end("b")
     await threads.turn("c", 60)
+
+
+async def test_turn_that_ends_with_a_wait_is_the_next_ones() -> None:
+    threads = Threads()
+    await turns(threads, *"aab")
+    waiting = await turns(threads, "c", "d")
+    waiting["c"][0].cancel()
+    threads.end("b")  # before the wait knows that it has ended
+    await asyncio.sleep(0)
+    assert had({"d": waiting["d"]}) == {"d": 1}
+    await asyncio.wait(waiting["c"])
+    assert waiting["c"][0].cancelled()
+    threads.end("d")
+    await threads.turn("e", 60)

@@ -1,0 +1,7 @@
+"""Settings of the driver tests."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("tests.drivers.contract")

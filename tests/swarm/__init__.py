@@ -1,0 +1,1 @@
+"""Tests on a real Docker Swarm, which `lab` makes on this machine."""
