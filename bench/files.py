@@ -16,7 +16,7 @@ from scenarios import Bench
 HERE = Path(__file__).parent
 SIZE = 1_048_576  # bytes
 CONNECTIONS = 8
-_BOUNDARY = "backpack-bench"
+_BOUNDARY = "----WebKitFormBoundarySQyyyVGiw7tWvFRb"  # as a browser makes it
 
 
 class Floor:

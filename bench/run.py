@@ -19,11 +19,13 @@ from pathlib import Path
 import plot
 import report
 from files import files
+from grid import grid
+from panels import panel
 from results import Results
 from scenarios import READING, Bench
 from sites import sites
 
-GROUPS = {**READING, "files": files, "sites": sites}
+GROUPS = {**READING, "files": files, "sites": sites, "panel": panel, "grid": grid}
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

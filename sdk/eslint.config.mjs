@@ -3,17 +3,17 @@
 import js from "@eslint/js";
 
 const shared = [
-  ...["AbortController", "AbortSignal", "Blob", "Event", "EventTarget", "File", "FormData", "Response", "URL", "URLSearchParams"],
+  ...["AbortController", "AbortSignal", "Blob", "Event", "EventTarget", "File", "FormData", "Response", "TextDecoder", "URL", "URLSearchParams"],
   ...["clearTimeout", "console", "fetch", "queueMicrotask", "setTimeout"],
 ];
-const browser = ["HTMLElement", "ResizeObserver", "XMLHttpRequest", "createImageBitmap", "createSdk", "crypto", "document", "location", "navigator", "performance", "window"];
+const browser = ["CSS", "DOMException", "Element", "HTMLButtonElement", "HTMLElement", "HTMLFormElement", "HTMLInputElement", "IntersectionObserver", "Node", "ResizeObserver", "WebSocket", "XMLHttpRequest", "clearInterval", "createImageBitmap", "createSdk", "crypto", "document", "getComputedStyle", "getSelection", "history", "localStorage", "location", "matchMedia", "navigator", "performance", "setInterval", "window"];
 const node = ["TextEncoder", "process", "setImmediate"];
 
 /** @param {string[]} names */
 const readable = (names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
 
 export default [
-  { ignores: ["**/dist/", "**/node_modules/"] },
+  { ignores: ["**/dist/", "**/node_modules/", "**/vendor/"] },
   js.configs.recommended,
   {
     languageOptions: { ecmaVersion: 2022, globals: readable([...shared, ...browser, ...node]) },
