@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -167,8 +168,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def files_in(folder: Path, place: str) -> list[int]:
     """The sizes of what is in a place of the backpack's files."""
-    found = (folder / "backpacks/tight/files" / place).glob("*")
-    return sorted(path.stat().st_size for path in found)
+    sizes = []
+    for path in (folder / "backpacks/tight/files" / place).glob("*"):
+        with suppress(FileNotFoundError):  # it may go between the two looks
+            sizes.append(path.stat().st_size)
+    return sorted(sizes)
 
 
 @pytest.fixture

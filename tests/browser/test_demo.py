@@ -356,6 +356,7 @@ async def test_demo_works_by_keyboard(page: Page, demo: Demo, email: str) -> Non
     from playwright.async_api import expect
 
     await page.goto(demo.url)
+    await expect(page.get_by_label("Email")).to_be_visible()
     await page.get_by_label("Email").focus()
     for keys in (email, "short"):
         await page.keyboard.type(keys)

@@ -72,6 +72,7 @@ async def test_welcome_page_works_by_keyboard(page: Page, sandbox: Sandbox, emai
     from playwright.async_api import expect
 
     await page.goto(sandbox.frontend)
+    await expect(page.get_by_label("Email")).to_be_visible()
     await page.get_by_label("Email").focus()
     for keys in (email, "short"):
         await page.keyboard.type(keys)

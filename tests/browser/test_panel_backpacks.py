@@ -18,7 +18,7 @@ from tests.panel import PASSWORD, PanelClient, PanelServer
 from tests.zips import Packed, zip_of
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Locator, Page, WebSocketRoute
+    from playwright.async_api import Browser, Locator, Page, Route, WebSocketRoute
 
 __all__ = ["panel"]
 
@@ -235,6 +235,24 @@ async def test_many_backpacks_are_searched(panel: PanelServer, browser: Browser)
     await visit.window.get_by_label("Name").press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text(names[3])
     assert visit.problems == []
+
+
+async def test_backpack_is_chosen_by_who_types_faster_than_the_list_loads(visit: Visit) -> None:
+    from playwright.async_api import expect
+
+    page = await visit.open("//")
+    typed = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    await page.route("**/api/backpacks", late)
+    await page.get_by_role("button", name="Choose a backpack").click()
+    await visit.window.get_by_label("Name").fill(visit.name)
+    await visit.window.get_by_label("Name").press("Enter")
+    typed.set()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(visit.name)
 
 
 async def test_overview_counts_what_the_app_does(visit: Visit) -> None:

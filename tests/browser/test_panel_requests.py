@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backpack.testing import TestUser
-from tests.browser.panels import Office, check_access, check_fit, office, panel
+from tests.browser.panels import Desk, Office, check_access, check_fit, office, panel
 from tests.talk import open_socket
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ def row(page: Page, text: str) -> Locator:
     return page.locator("#requests tr").filter(has=page.get_by_text(text))
 
 
+async def follow(desk: Desk) -> Page:
+    """The page, once the backpack keeps for it what it does for nobody else: broadcasts, bodies."""
+    from playwright.async_api import expect
+
+    page = await desk.open("requests")
+    await expect(page.locator("#said")).not_to_be_empty()
+    return page
+
+
 def subprotocols(user: TestUser) -> tuple[str, str]:
     return "backpack", f"backpack.session.{user.client.headers['x-backpack-session']}"
 
@@ -32,7 +41,7 @@ async def test_requests_show_as_they_come(office: Office) -> None:
 
     await office.make("cars", {"n": 1})
     desk = await office.seat()
-    page = await desk.open("requests")
+    page = await follow(desk)
     user = await office.do(office.backpack.register, "ada@example.org", PASSWORD)
     await office.do(user.client.get, "/cars?limit=1")
     await office.do(user.client.get, "/planes")
@@ -54,7 +63,7 @@ async def test_requests_are_filtered_paused_and_cleared(office: Office) -> None:
     await office.make("cars", {"n": 1})
     user = await office.do(office.backpack.register, "ada@example.org", PASSWORD)
     desk = await office.seat()
-    page = await desk.open("requests")
+    page = await follow(desk)
     shown = page.locator("#requests tr")
     await expect(shown).to_have_count(2)
     await office.do(user.client.get, "/planes")
@@ -98,7 +107,7 @@ async def test_broadcast_tells_who_received_it(office: Office) -> None:
         for one in (ada, bob)
     ]
     desk = await office.seat()
-    page = await desk.open("requests")
+    page = await follow(desk)
     await office.do(ada.client.post, "/notes", json={"text": "secret plans"})
     await page.get_by_role("button", name="create notes").click()
     window = page.get_by_role("dialog")
@@ -120,7 +129,7 @@ async def test_rule_that_refused_is_named(office: Office) -> None:
     await office.make("cars")
     user = await office.do(office.backpack.register, "ada@example.org")
     desk = await office.seat()
-    page = await desk.open("requests")
+    page = await follow(desk)
     await office.do(user.client.get, "/cars")
     await page.get_by_role("button", name="/cars").click()
 
@@ -132,7 +141,7 @@ async def test_nothing_in_requests_is_markup(office: Office) -> None:
     from playwright.async_api import expect
 
     desk = await office.seat()
-    page = await desk.open("requests")
+    page = await follow(desk)
     odd = "/<img src=x onerror=alert(1)>"
     await office.do(office.backpack.client.post, odd, json={odd: odd})
     await page.locator("#requests button").click()
@@ -149,7 +158,7 @@ async def test_requests_fit_and_are_accessible(
     await office.make("cars", {"n": 1})
     size = {"width": width, "height": 900}
     desk = await office.seat("ada", viewport=size, color_scheme=scheme)
-    page = await desk.open("requests")
+    page = await follow(desk)
     user = await office.do(office.backpack.register, "ada@example.org")
     await office.do(user.client.post, "/cars", json={"n": 2})
     await office.do(user.client.get, f"/planes?filter={'x' * 300}")

@@ -25,6 +25,13 @@ async function choose({ show }) {
   const said = el("p", { class: "hint", role: "status" }, "Loading…");
   show({ title: "Choose a backpack", content: [search, list, said] });
   search.focus();
+  let isEarly = false; // Enter is pressed before there is a list
+  search.addEventListener("keydown", ({ key }) => {
+    const first = list.querySelector("a");
+    if (key === "Enter") first ? first.click() : (isEarly = true);
+    if (key === "ArrowDown") first?.focus();
+  });
+  list.addEventListener("keydown", walk);
   /** @type {{name: string}[]} */
   const all = await api("GET", "/api/backpacks");
   const draw = () => {
@@ -34,12 +41,8 @@ async function choose({ show }) {
     said.textContent = found.length > SHOWN ? `${found.length - SHOWN} more: type more of the name` : found.length ? "" : "No backpack has such a name";
   };
   search.addEventListener("input", draw);
-  search.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") list.querySelector("a")?.click();
-    if (event.key === "ArrowDown") list.querySelector("a")?.focus();
-  });
-  list.addEventListener("keydown", walk);
   draw();
+  if (isEarly) list.querySelector("a")?.click();
 }
 
 /** @param {string} name */
