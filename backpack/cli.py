@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_rollback(commands)
     _add_scale(commands)
+    _add_reconnect(commands)
     _add_export(commands)
     _add_import(commands)
     _add_compose(commands)
@@ -180,6 +181,10 @@ def _add_create(commands: Any) -> None:
         commands, "create", perform.create, "Make a backpack.", "backpack create shop"
     )
     command.add_argument("--api-key", metavar="KEY", help="its API key, otherwise a random one")
+    _add_urls(command)
+
+
+def _add_urls(command: argparse.ArgumentParser) -> None:
     for store, name in (("mongo", "MongoDB"), ("redis", "Redis")):
         command.add_argument(
             f"--{store}-url-file",
@@ -312,6 +317,17 @@ def _add_scale(commands: Any) -> None:
     command.add_argument(
         "replicas", type=_replicas, metavar="N", help="how many API processes there are to be"
     )
+
+
+def _add_reconnect(commands: Any) -> None:
+    command = _add_named_command(
+        commands,
+        "reconnect",
+        perform.reconnect,
+        "Have a backpack reach databases of your own by other URLs, in a swarm.",
+        "backpack reconnect shop --mongo-url-file -",
+    )
+    _add_urls(command)
 
 
 def _add_export(commands: Any) -> None:

@@ -60,14 +60,16 @@ def admin(options: argparse.Namespace) -> None:
 def create(options: argparse.Namespace) -> None:
     from . import folder
 
-    asked = {"name": options.name, "api_key": options.api_key}
-    for store in ("mongo_url", "redis_url"):
-        if (file := getattr(options, f"{store}_file")) is not None:
-            asked[store] = _read_line(file)
+    asked = {"name": options.name, "api_key": options.api_key, **_urls(options)}
     # In a swarm that takes a while, and Docker tells how far it is.
     told = say if folder.is_of_swarm(options.data) else say_nothing
     made = _perform(options, "create", told=told, **asked)
     _show(options, made, f"{bold(made['name'])} has been made; its API key is {made['api_key']}")
+
+
+def _urls(options: argparse.Namespace) -> dict[str, Any]:
+    files = {url: getattr(options, f"{url}_file") for url in ("mongo_url", "redis_url")}
+    return {url: _read_line(file) for url, file in files.items() if file is not None}
 
 
 def list_backpacks(options: argparse.Namespace) -> None:
@@ -189,6 +191,11 @@ def sites(options: argparse.Namespace) -> None:
 
 def scale(options: argparse.Namespace) -> None:
     found = _perform(options, "scale", name=options.name, replicas=options.replicas)
+    _show(options, found, f"{bold(options.name)} is {found['state']}")
+
+
+def reconnect(options: argparse.Namespace) -> None:
+    found = _perform(options, "reconnect", told=say, name=options.name, **_urls(options))
     _show(options, found, f"{bold(options.name)} is {found['state']}")
 
 

@@ -60,11 +60,8 @@ class Holdings:
     ) -> Steps:
         """A new backpack, as `Driver.create`; raises Invalid, Conflict, and Forbidden where others
         than operators give URLs."""
-        own = [server for server, url in (("MongoDB", mongo_url), ("Redis", redis_url)) if url]
-        if own and not owner.is_operator:
-            raise Forbidden("Only operators may choose databases")
+        detail = _databases(owner, mongo_url, redis_url)
         steps = self._owned(owner, name, self._driver.create(name, None, mongo_url, redis_url))
-        detail = {"databases": own} if own else {}
         return self._lasting(Acting(owner, address), "backpack.create", name, steps, **detail)
 
     def import_as_new(
@@ -159,6 +156,15 @@ class Holdings:
         return self._lasting(
             acting, "backpack.scale", name, self._driver.scale(name, replicas), replicas=replicas
         )
+
+    def reconnect(
+        self, developer: Developer, acting: Acting, name: str, mongo_url: str, redis_url: str
+    ) -> Steps:
+        """Have a backpack reach its databases by other URLs, as `Driver.reconnect`; raises Invalid,
+        and Forbidden for others than operators."""
+        detail = _databases(developer, mongo_url, redis_url)
+        steps = self._driver.reconnect(name, mongo_url, redis_url)
+        return self._lasting(acting, "backpack.reconnect", name, steps, **detail)
 
     def deploy(self, acting: Acting, name: str, content: AsyncIterator[bytes]) -> Steps:
         """Make the zip that comes as `content` the site; raises Invalid, TooLarge, NoSpace."""
@@ -268,6 +274,14 @@ class Holdings:
 
     async def _note(self, acting: Acting, action: str, name: str, detail: dict[str, Any]) -> None:
         await self._registry.audit.note(acting.who, action, name, detail, acting.address)
+
+
+def _databases(developer: Developer, mongo_url: str, redis_url: str) -> dict[str, Any]:
+    """What the log should say of URLs; raises Forbidden for others' than operators'."""
+    chosen = [server for server, url in (("MongoDB", mongo_url), ("Redis", redis_url)) if url]
+    if chosen and not developer.is_operator:
+        raise Forbidden("Only operators may choose databases")
+    return {"databases": chosen} if chosen else {}
 
 
 def _when(deleted_at: str | None) -> dict[str, Any]:

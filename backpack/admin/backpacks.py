@@ -37,12 +37,17 @@ async def list_backpacks(request: Request) -> HTTPResponse:
 async def create(request: Request) -> HTTPResponse:
     """`{"name", "mongo_url"?, "redis_url"?}`."""
     body = await read_object(request)
-    name, urls = _name(body), {url: body.get(url, "") for url in ("mongo_url", "redis_url")}
+    name, urls = _name(body), _urls(body)
+    steps = holdings(request).create(request.ctx.developer, request.client_address, name, **urls)
+    return await tell(request, steps)
+
+
+def _urls(body: dict[str, Any]) -> dict[str, str]:
+    urls = {url: body.get(url, "") for url in ("mongo_url", "redis_url")}
     for url, value in urls.items():
         if not isinstance(value, str):
             raise Invalid("A URL must be a text", fields={url: "must be a text"})
-    steps = holdings(request).create(request.ctx.developer, request.client_address, name, **urls)
-    return await tell(request, steps)
+    return urls
 
 
 def _name(body: dict[str, Any]) -> str:
@@ -109,9 +114,12 @@ async def statuses(request: Request) -> HTTPResponse:
 
 async def _status(request: Request, name: str) -> Any:
     try:
-        return await driver(request).status(name)
+        found = await driver(request).status(name)
+        is_operator = request.ctx.developer.is_operator
+        return found if is_operator else {**found, "databases": {}}
     except BackpackError as exc:
-        return {"name": name, "state": "unknown", "reason": exc.message, "services": []}
+        unknown = {"state": "unknown", "reason": exc.message, "services": [], "databases": {}}
+        return {"name": name, **unknown}
 
 
 @backpacks.post("/api/backpacks/<name:str>/scale", ignore_body=True)
@@ -122,6 +130,18 @@ async def scale(request: Request, name: str) -> HTTPResponse:
     if not isinstance(replicas, int) or isinstance(replicas, bool):
         raise Invalid("Not a number of processes", fields={"replicas": "must be a whole number"})
     return await tell(request, holdings(request).scale(acting(request), name, replicas))
+
+
+@backpacks.post("/api/backpacks/<name:str>/databases", ignore_body=True)
+@of_backpack(owner=True)
+@by_panel
+async def reconnect(request: Request, name: str) -> HTTPResponse:
+    """`{"mongo_url"?, "redis_url"?}`."""
+    urls = _urls(await read_object(request))
+    developer = request.ctx.developer
+    return await tell(
+        request, holdings(request).reconnect(developer, acting(request), name, **urls)
+    )
 
 
 @backpacks.get("/api/backpacks/<name:str>/logs", ignore_body=True)

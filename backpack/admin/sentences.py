@@ -126,6 +126,9 @@ SENTENCES: Mapping[str, Callable[[Detail], str]] = {
     ),
     "backpack.delete": lambda detail: f"Deleted the backpack{_until(detail)}",
     "backpack.purge": lambda _: "Deleted the backpack for good",
+    "backpack.reconnect": lambda detail: (
+        f"Changed the URL of its {' and '.join(detail['databases'])}"
+    ),
     "backpack.restore": lambda _: "Restored the backpack",
     "backpack.scale": lambda detail: (
         f"Has {counted(detail['replicas'], 'process', 'processes')} serve it"

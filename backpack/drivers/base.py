@@ -50,12 +50,14 @@ class Service(TypedDict):
 
 class Status(TypedDict):
     """How a backpack is. `degraded`: it answers, but something of it does not work. `reason` says
-    what, and is empty when it is up."""
+    what, and is empty when it is up. `databases`: where those are that are not its own, by their
+    kind."""
 
     name: str
     state: Literal["up", "degraded", "down"]
     reason: str
     services: list[Service]
+    databases: dict[str, str]
 
 
 class SiteVersion(TypedDict):
@@ -148,6 +150,14 @@ class Driver(Protocol):
     def scale(self, name: str, replicas: int) -> Steps:
         """Have so many processes serve a backpack; Result: Status. Raises Invalid for a number that
         cannot be."""
+
+    def reconnect(self, name: str, mongo_url: str = "", redis_url: str = "") -> Steps:
+        """Have a backpack reach databases that are not its own by other URLs, as when their
+        password has changed; an empty one stays. Result: Status.
+
+        Where it does not run with them it goes on with those before, and the error says why. Raises
+        Invalid for a bad URL, and for one of a database that is its own.
+        """
 
     def logs(
         self, name: str, service: str | None = None, tail: int = 200, follow: bool = False

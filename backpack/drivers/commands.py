@@ -27,6 +27,7 @@ DRIVEN = (
     "export_backup",
     "import_backup",
     "purge",
+    "reconnect",
     "restore",
     "rollback",
     "scale",

@@ -36,6 +36,7 @@ from .turns import Turns
 
 _TELL = 1.0  # seconds between two lines about how far it is
 _SERVICE = "process"
+_NO_DATABASES = "Databases of your own are for a swarm: here a file has everything"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class LocalDriver:
         self, name: str, api_key: str | None = None, mongo_url: str = "", redis_url: str = ""
     ) -> Steps:
         if mongo_url or redis_url:
-            raise Invalid("Databases of your own are for a swarm: here a file has everything")
+            raise Invalid(_NO_DATABASES)
         return self._in_turn(name, self._create(name, api_key))
 
     async def _create(self, name: str, api_key: str | None) -> Steps:
@@ -168,7 +169,14 @@ class LocalDriver:
             "image": f"backpack {__version__}",
             "reason": reason if is_down else "",
         }
-        return {"name": name, "state": state, "reason": reason, "services": [process]}
+        found: Status = {
+            "name": name,
+            "state": state,
+            "reason": reason,
+            "services": [process],
+            "databases": {},
+        }
+        return found
 
     async def _state(self, name: str) -> tuple[Literal["up", "degraded", "down"], str]:
         try:
@@ -197,6 +205,11 @@ class LocalDriver:
             )
         yield f"{name} is served by one process, as ever"
         yield Result(status)
+
+    def reconnect(self, name: str, mongo_url: str = "", redis_url: str = "") -> Steps:
+        if self._tenants.get(name) is None:
+            raise self._tenants.unknown(name)
+        raise Invalid(_NO_DATABASES)
 
     async def logs(
         self, name: str, service: str | None = None, tail: int = 200, follow: bool = False

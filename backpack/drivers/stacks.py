@@ -24,6 +24,7 @@ PLATFORM = "backpack"  # the stack of edge and admin
 PORT, SITE_PORT = 3_000, 8_080  # of containers that serve backends and frontends
 CLOSING = 15.0  # seconds that a process needs to end, after it has served on
 PRIVATE_PORT = 4_000  # of what serves a backpack, for the admin
+URLS = ("mongo_url", "redis_url")  # secrets
 _NODE = re.compile(r"[a-z0-9]{0,64}")
 
 
@@ -38,13 +39,19 @@ class BackpackSpec:
     node: str = ""  # id of the node that has its data
     external_mongo: bool = False  # its MongoDB is another's, whose URL is a secret
     external_redis: bool = False
+    urls: int = 1  # which URLs of its databases these are: external ones may change
     is_routed: bool = True  # requests for its hosts go to it
     memory: Mapping[str, str] = field(default_factory=dict)  # where it differs from the deployment
     cpus: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        numbers = {"generation": (1, 9_999), "replicas": (0, 1_000), "site": (0, 10**9)}
+        numbers = {
+            "generation": (1, 9_999),
+            "replicas": (0, 1_000),
+            "site": (0, 10**9),
+            "urls": (1, 10**9),
+        }
         for name, (least, most) in numbers.items():
             number = getattr(self, name)
             if type(number) is not int or not least <= number <= most:
@@ -56,6 +63,12 @@ class BackpackSpec:
     @property
     def stack(self) -> str:
         return f"bp-{self.name}" if self.generation == 1 else f"bp-{self.name}_{self.generation}"
+
+    def secret(self, kind: str) -> str:
+        """The name that Docker knows a secret of the stack by: it cannot be changed, so that other
+        URLs need another one."""
+        name = f"{self.stack}_{kind}"
+        return f"{name}_{self.urls}" if kind in URLS and self.urls > 1 else name
 
 
 def platform(deployment: Deployment) -> str:
@@ -98,7 +111,7 @@ def platform(deployment: Deployment) -> str:
 
 
 def backpack(deployment: Deployment, spec: BackpackSpec) -> str:
-    """The stack of one backpack, whose secrets are `{stack}_{kind}`."""
+    """The stack of one backpack, whose secrets are there."""
     stores = _stores(spec)
     secrets = _secrets(spec)
     return render(
@@ -118,7 +131,7 @@ def backpack(deployment: Deployment, spec: BackpackSpec) -> str:
         has_mongo="mongo" in stores,
         has_redis="redis" in stores,
         api_secrets=_API_SECRETS,
-        secrets=secrets,
+        secrets={kind: spec.secret(kind) for kind in secrets},
         volumes=["files", "site", *stores],
         mongo_health=_script("mongo-health.sh"),
         redis_health=_script("redis-health.sh"),
@@ -133,7 +146,7 @@ _LOG_REQUESTS = {**_LOG, "BACKPACK_LOG_LEVEL": "info"}
 _ADMIN = "backpack-admin"  # its router
 # Paths of the panel have tokens in them, such as that of an invitation.
 _UNLOGGED = {f"traefik.http.routers.{_ADMIN}.observability.accesslogs": "false"}
-_API_SECRETS = ("api_key", "console_token", "mongo_url", "redis_url")
+_API_SECRETS = ("api_key", "console_token", *URLS)
 
 
 def _stores(spec: BackpackSpec) -> list[str]:

@@ -201,6 +201,18 @@ class SwarmDriver:
                 yield line
         yield Result(await self.status(name))
 
+    def reconnect(self, name: str, mongo_url: str = "", redis_url: str = "") -> Steps:
+        return self._turns.take(name, self._reconnect(name, mongo_url, redis_url))
+
+    async def _reconnect(self, name: str, mongo_url: str, redis_url: str) -> Steps:
+        record = self._records.get(name)
+        check_urls(mongo_url, redis_url)
+        check_external(record, mongo_url, redis_url)
+        async with aclosing(self._lives.reconnect(record, mongo_url, redis_url)) as lines:
+            async for line in lines:
+                yield line
+        yield Result(await self.status(name))
+
     async def logs(
         self, name: str, service: str | None = None, tail: int = 200, follow: bool = False
     ) -> AsyncGenerator[str, None]:
@@ -351,3 +363,18 @@ def check_urls(mongo_url: str, redis_url: str) -> None:
         if url and not (url.startswith(schemes) and url.isprintable() and " " not in url):
             why = f"must begin with {' or '.join(schemes)}"
             raise Invalid(f"The URL of {server} {why}", fields={field: why})
+
+
+def check_external(record: Record, mongo_url: str, redis_url: str) -> None:
+    """Raises Invalid where there is no URL, or one for a database that is the stack's own: its
+    data would not come along."""
+    if not mongo_url and not redis_url:
+        raise Invalid("Say the URL of MongoDB, of Redis, or both")
+    given = {
+        "mongo_url": ("MongoDB", mongo_url, record.mongo_url),
+        "redis_url": ("Redis", redis_url, record.redis_url),
+    }
+    for field, (server, url, had) in given.items():
+        if url and not had:
+            why = f"{record.name} has a {server} in its own stack, which has no URL to change"
+            raise Invalid(why, fields={field: "must be empty"})

@@ -152,6 +152,48 @@ class Lives:
         yield f"Nothing of {record.stack} is left"
         yield Result({"name": record.name})
 
+    async def reconnect(self, before: Record, mongo_url: str, redis_url: str) -> Steps:
+        """Have a backpack reach databases by other URLs, those that are given; where that fails it
+        runs with those it had."""
+        before = self._records.mark(before, "reconnecting")
+
+        def changed(record: Record) -> Record:
+            return replace(
+                record,
+                mongo_url=mongo_url or before.mongo_url,
+                redis_url=redis_url or before.redis_url,
+                spec=replace(record.spec, urls=before.spec.urls + 1),
+            )
+
+        try:
+            await self._stacks.forget_urls(before)  # of one that failed
+            async with aclosing(self._stacks.start(changed(before))) as lines:
+                async for line in lines:
+                    yield line
+        except BackpackError as exc:
+            yield f"Failed: {exc.message}"
+            why = exc.message
+            try:
+                async with aclosing(self._keep_urls(before)) as steps:
+                    async for step in steps:
+                        yield step
+            except BackpackError as left:
+                why = f"{why}; going back goes on, since {left.message}"
+            raise Unavailable(f"{before.name} has the databases it had: {why}") from exc
+        except (asyncio.CancelledError, GeneratorExit):
+            await finish(self._keep_urls(before))
+            raise
+        after = changed(self._records.mark(self._records.latest(before), "up"))
+        await self._stacks.forget_urls(self._records.put(after))
+
+    async def _keep_urls(self, record: Record) -> Steps:
+        """Have a backpack run with the URLs that its record has."""
+        async with aclosing(self._stacks.start(record)) as lines:
+            async for line in lines:
+                yield line
+        self._records.mark(self._records.latest(record), "up")
+        await self._stacks.forget_urls(record)
+
     async def put_back(self, record: Record) -> Steps:
         """Run a backpack again that was to be replaced."""
         self._records.mark(record, "up")
@@ -177,6 +219,7 @@ class Lives:
             "restoring": self.start,
             "importing": self.erase,
             "filling": self.erase,
+            "reconnecting": self._keep_urls,
             "deleting": self.stop,
             "replaced": self._settle,
             "purging": self.erase,

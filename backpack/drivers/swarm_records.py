@@ -21,6 +21,7 @@ from .stacks import BackpackSpec
 
 # `making` and `restoring`: its stack is being deployed. `importing`: and filled with a backup;
 # `filling`: the same beside the one that it will take the place of, which is `replaced` then.
+# `reconnecting`: it is being deployed with other URLs of its databases than these.
 # `deleting`: the stack is being removed, the data stay. `deleted`: it is in the trash. `purging`:
 # the data go too.
 State = Literal[
@@ -28,6 +29,7 @@ State = Literal[
     "up",
     "importing",
     "filling",
+    "reconnecting",
     "deleting",
     "deleted",
     "restoring",
@@ -67,7 +69,7 @@ class Record:
     @property
     def is_there(self) -> bool:
         """Whether its name leads to it; what is being made has its name already."""
-        return self.state in ("making", "up", "importing", "restoring")
+        return self.state in ("making", "up", "importing", "reconnecting", "restoring")
 
 
 class Records:

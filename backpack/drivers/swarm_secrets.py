@@ -20,7 +20,7 @@ class Keyring:
         self._mongo_auth = mongo_auth
 
     def secrets(self, record: Record) -> Mapping[str, str]:
-        """The Docker secrets of a backpack's stack by their kind, as its template names them."""
+        """What the Docker secrets of a backpack's stack hold, by the names that these have."""
         spec = record.spec
         mongo, redis = self._key(spec, "mongo"), self._key(spec, "redis")
         found = {
@@ -34,7 +34,7 @@ class Keyring:
             found["mongo_password"] = mongo
         if not spec.external_redis:
             found["redis_conf"] = f"requirepass {redis}\n"
-        return found
+        return {spec.secret(kind): value for kind, value in found.items()}
 
     @property
     def setup_token(self) -> str:

@@ -120,12 +120,16 @@ class Stacks:
         for name in await self._secrets(record.stack):
             await self._swarm.remove_secret(name)
 
+    async def forget_urls(self, record: Record) -> None:
+        """Remove the secrets of a stack that are no longer, or never came to be, those of its
+        record."""
+        for name in await self._secrets(record.stack) - set(self._keyring.secrets(record)):
+            await self._swarm.remove_secret(name)
+
     async def _make_secrets(self, record: Record) -> None:
         there = await self._secrets(record.stack)
-        wanted = self._keyring.secrets(record)
         labels = {_LABEL: record.stack}
-        for kind, value in wanted.items():
-            name = f"{record.stack}_{kind}"
+        for name, value in self._keyring.secrets(record).items():
             if name not in there:
                 with suppress(Conflict):  # the same one: it follows from its name
                     await self._swarm.make_secret(name, value, labels)

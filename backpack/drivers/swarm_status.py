@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
@@ -32,7 +33,18 @@ def judge(record: Record, services: Sequence[Service]) -> Status:
         "state": state,
         "reason": reason,
         "services": [_describe(service) for service in services],
+        "databases": {
+            server: _host(url)
+            for server, url in (("MongoDB", record.mongo_url), ("Redis", record.redis_url))
+            if url
+        },
     }
+
+
+def _host(url: str) -> str:
+    """The servers of a URL, and nothing of how they are logged in to."""
+    after_login = url.partition("://")[2].rpartition("@")[2]
+    return re.split("[/?]", after_login, maxsplit=1)[0]
 
 
 def state_of(services: Sequence[Service]) -> tuple[State, str]:

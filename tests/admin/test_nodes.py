@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from backpack.drivers.base import Capability, Described, Node
+from backpack.drivers.base import Capability, Described, Node, Status
 from backpack.drivers.swarm import check_urls
-from backpack.steps import Steps
+from backpack.steps import Result, Steps
 from tests.admin.test_backpacks import actions
 from tests.panel import PASSWORD, PanelServer
 
@@ -43,6 +43,19 @@ class Machines:
         self.urls.append((mongo_url, redis_url))
         made: Steps = self._local.create(name, api_key)
         return made
+
+    def reconnect(self, name: str, mongo_url: str = "", redis_url: str = "") -> Steps:
+        check_urls(mongo_url, redis_url)
+        return self._reconnect(name, mongo_url, redis_url)
+
+    async def _reconnect(self, name: str, mongo_url: str, redis_url: str) -> Steps:
+        yield f"Deploying bp-{name}"
+        self.urls.append((mongo_url, redis_url))
+        yield Result(await self.status(name))
+
+    async def status(self, name: str) -> Status:
+        found: Status = await self._local.status(name)
+        return {**found, "databases": {"MongoDB": "db.example.com"}}
 
     async def describe(self, name: str) -> Described:
         found: Described = await self._local.describe(name)
@@ -95,6 +108,28 @@ def test_databases_are_for_operators_to_choose(machines: PanelServer) -> None:
     assert machines.app.ctx.driver.urls == [(mongo, "")]
     assert entry["detail"] == {"databases": ["MongoDB"]}
     assert list(machines.driver.names()) == ["shop"]
+
+
+def test_urls_of_databases_are_for_operators_to_change(machines: PanelServer) -> None:
+    operator, ann = machines.operator(), machines.developer("ann")
+    ann.steps("POST /api/backpacks", {"name": "shop"})
+    call, redis = "POST /api/backpacks/shop/databases", "rediss://:s3cret@cache.example.com"
+
+    refused = ann.ask(call, {"redis_url": redis})
+    wrong = operator.ask(call, {"redis_url": "cache.example.com"})
+    made = operator.steps(call, {"redis_url": redis})[-1]
+    entry = operator.ask("GET /api/log?backpack=shop").json()["entries"][0]
+    seen = [
+        client.ask("GET /api/status?names=shop").json()[0]["databases"]
+        for client in (operator, ann)
+    ]
+
+    assert "Only operators may choose databases" in refused.text
+    assert "must begin with redis:// or rediss://" in wrong.text
+    assert made["result"]["state"] == "up"
+    assert machines.app.ctx.driver.urls[1:] == [("", redis)]
+    assert (entry["action"], entry["detail"]) == ("backpack.reconnect", {"databases": ["Redis"]})
+    assert seen == [{"MongoDB": "db.example.com"}, {}]
 
 
 def test_node_is_labelled_and_drained(machines: PanelServer) -> None:

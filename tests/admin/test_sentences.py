@@ -26,6 +26,7 @@ SAID = [
         {"until": "2026-01-09T10:00:00.000Z"},
         "Deleted the backpack, to be had back until 2026-01-09",
     ),
+    ("backpack.reconnect", {"databases": ["Redis"]}, "Changed the URL of its Redis"),
     ("backpack.scale", {"replicas": 1}, "Has 1 process serve it"),
     ("backpack.scale", {"replicas": 3}, "Has 3 processes serve it"),
     ("backup.export", {"with_key": True}, "Downloaded a backup with the API key"),

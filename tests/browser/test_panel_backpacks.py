@@ -701,6 +701,19 @@ async def test_operators_choose_databases(
     await visit.answer("Create", MongoDB_URL="mongodb://ada:s3cret@example.com")
     await expect(visit.window.get_by_role("heading")).to_have_text("shop is ready")
     assert driver.urls == [("mongodb://ada:s3cret@example.com", "")]
+
+    await visit.window.get_by_role("link", name="Open it").click()
+    await expect(page.locator("#databases")).to_have_text("MongoDB is at db.example.com.")
+    await page.get_by_role("button", name="Change the URLs").click()
+    await expect(visit.window.get_by_label("Redis URL")).to_have_count(0)
+    await check_access(page)
+    await visit.answer("Change", MongoDB_URL="db.example.com")
+    await expect(visit.window.get_by_role("alert")).to_have_text(
+        "MongoDB URL must begin with mongodb:// or mongodb+srv://"
+    )
+    await visit.answer("Change", MongoDB_URL="mongodb://ada:n3w@example.com")
+    await expect(visit.window).to_have_count(0)
+    assert driver.urls[1:] == [("mongodb://ada:n3w@example.com", "")]
     assert ann.problems == visit.problems == []
     await asyncio.to_thread(server.stop)
 

@@ -34,6 +34,7 @@ CALLS: dict[str, Callable[[Driver, str], Awaitable[Any]]] = {
     "purge": lambda driver, name: finish(driver.purge(name)),
     "status": lambda driver, name: driver.status(name),
     "scale": lambda driver, name: finish(driver.scale(name, 1)),
+    "reconnect": lambda driver, name: finish(driver.reconnect(name, redis_url="redis://a/")),
     "logs": lambda driver, name: lines_of(driver, name),
     "deploy": lambda driver, name: finish(driver.deploy(name, "ada", site("first"))),
     "rollback": lambda driver, name: driver.rollback(name),
@@ -358,6 +359,17 @@ class DriverContract:
             return
         with pytest.raises(Invalid, match="One process"):
             await finish(driver.scale(standing, 2))
+
+    @pytest.mark.parametrize("url", ["mongodb://db.example.com/", "http://db.example.com/", ""])
+    async def test_databases_of_its_own_have_no_other_url(
+        self, driver: Driver, standing: str, url: str
+    ) -> None:
+        before = await driver.status(standing)
+        with pytest.raises(Invalid):
+            await finish(driver.reconnect(standing, mongo_url=url))
+
+        assert before["databases"] == {}
+        assert await driver.status(standing) == before
 
     async def test_logs_are_lines(self, driver: Driver, standing: str) -> None:
         every, one = await lines_of(driver, standing), await lines_of(driver, standing, tail=1)

@@ -69,6 +69,11 @@ class Deployment:
         name = f"name=^bp-{app.name}_api"
         return set(self.lab.docker("ps", "--quiet", "--filter", name).split())
 
+    def kill(self, service: str) -> None:
+        """End a container of a service, as `kill -9` does."""
+        found = self.lab.docker("ps", "--quiet", "--filter", f"name=^{service}").split()
+        self.lab.docker("kill", found[0])
+
     def attempt(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of Backpack inside the admin, which may fail."""
         return subprocess.run(

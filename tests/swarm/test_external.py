@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pymongo
@@ -13,6 +14,7 @@ import redis
 from tests.swarm.deployment import Deployment
 from tests.swarm.lab import Lab
 from tests.swarm.lab.images import MONGO, REDIS
+from tests.swarm.load import under_load
 from tests.swarm.web import App, until
 
 PASSWORD = "s3cret"
@@ -40,12 +42,12 @@ def urls(lab: Lab) -> Iterator[dict[str, str]]:
     lab.docker("rm", "--force", "--volumes", *(one.strip() for one in containers))
 
 
-def test_databases_of_others_are_used_and_left(
-    deployment: Deployment, lab: Lab, urls: dict[str, str]
-) -> None:
+@pytest.fixture
+def outer(deployment: Deployment, lab: Lab, urls: dict[str, str]) -> Iterator[App]:
+    """A backpack that uses them."""
     mongo: pymongo.MongoClient[Any] = pymongo.MongoClient(urls["mongo"])
-    cache = redis.Redis.from_url(urls["redis"])
     until(lambda: mongo.admin.command("ping"), "MongoDB answers")
+    mongo.close()
     for kind, url in urls.items():
         put(deployment, f"/tmp/{kind}-url", url)
     before = deployment.traces()
@@ -56,30 +58,89 @@ def test_databases_of_others_are_used_and_left(
     deployment.edge.until_answers(f"outer-be.{lab.domain}")
     app = App(deployment.edge, "outer", made["api_key"], lab.domain).login()
     app.collection("cars")
-    written = [app.add("cars", n=number) for number in range(3)]
-    socket = app.socket()
-    app.add("cars", n=3)
+    yield app
+    app.close()
+    deployment.remove("outer")
+    assert deployment.traces() == before
+
+
+def test_databases_of_others_are_used_and_left(
+    deployment: Deployment, outer: App, urls: dict[str, str]
+) -> None:
+    mongo: pymongo.MongoClient[Any] = pymongo.MongoClient(urls["mongo"])
+    cache = redis.Redis.from_url(urls["redis"])
+    written = [outer.add("cars", n=number) for number in range(3)]
+    socket = outer.socket()
+    outer.add("cars", n=3)
     while (event := socket.receive()).get("collection") != "cars":
         continue
     socket.close()
-    read = app.all("cars")
+    read = outer.all("cars")
     deployment.inside("export", "outer", "/tmp/outer.tar")
     refused = deployment.attempt("import", "/tmp/outer.tar", "outer", "--replace")
-    kept = app.all("cars")
-    stack = set(deployment.traces()["service"]) - set(before["service"])
-    app.close()
-    deployment.remove("outer")
+    kept = outer.all("cars")
+    services = [one for one in deployment.traces()["service"] if "outer" in one]
+    deployment.inside("delete", "outer")
+    deployment.inside("restore", "outer")
 
     assert read[:3] == written
     assert event["response"]["n"] == 3
     assert refused.returncode == 2
     assert kept == read
-    assert stack == {"bp-outer_api", "bp-outer_files", "bp-outer_site"}
+    assert services == ["bp-outer_api", "bp-outer_files", "bp-outer_site"]
     assert [one["n"] for one in mongo["backpack_outer"]["cars"].find()] == [0, 1, 2, 3]
     assert cache.keys("outer:*")
-    assert deployment.traces() == before
     mongo.close()
     cache.close()
+
+
+def test_password_of_a_database_changes(
+    deployment: Deployment, outer: App, urls: dict[str, str]
+) -> None:
+    cache = redis.Redis.from_url(urls["redis"])
+    written = [outer.add("cars", n=number) for number in range(3)]
+
+    cache.config_set("requirepass", "n3w")  # connections that there are stay
+    put(deployment, "/tmp/redis-url", urls["redis"].replace(PASSWORD, "n3w"))
+    with deployment.lap("other password of Redis"), under_load(outer) as report:
+        changed = deployment.inside("reconnect", "outer", "--redis-url-file", "/tmp/redis-url")
+    cache.client_kill_filter(_type="normal", skipme=True)
+    written.append(outer.add("cars", n=3))
+
+    assert changed["state"] == "up"
+    assert (report.failed, report.lost) == ([], {})
+    assert outer.all("cars") == written
+    assert secrets(deployment) == {"mongo_url_2", "redis_url_2"}
+    cache.close()
+
+
+def test_url_that_does_not_work_changes_nothing(
+    deployment: Deployment, outer: App, urls: dict[str, str]
+) -> None:
+    put(deployment, "/tmp/mongo-url", urls["mongo"].replace(PASSWORD, "wrong"))
+    asked = ("reconnect", "outer", "--mongo-url-file", "/tmp/mongo-url")
+    written = outer.add("cars", n=1)
+
+    with deployment.lap("URL that does not work"):
+        refused = deployment.attempt(*asked)
+    kept = secrets(deployment)
+    with ThreadPoolExecutor() as beside:
+        beside.submit(deployment.attempt, *asked)
+        until(lambda: "mongo_url_2" in secrets(deployment), "it has begun")
+        deployment.kill("backpack_admin")
+    until(lambda: deployment.admin and secrets(deployment) == kept, "it is undone", patience=120)
+
+    assert refused.returncode == 2
+    assert "outer has the databases it had: " in refused.stderr
+    assert "wrong" not in refused.stdout + refused.stderr
+    assert kept == {"mongo_url", "redis_url"}
+    assert outer.all("cars") == [written]
+
+
+def secrets(deployment: Deployment) -> set[str]:
+    """Which secrets the backpack has that hold URLs."""
+    named = [one.removeprefix("bp-outer_") for one in deployment.traces()["secret"]]
+    return {one for one in named if "_url" in one}
 
 
 def put(deployment: Deployment, path: str, text: str) -> None:

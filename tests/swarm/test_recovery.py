@@ -13,12 +13,6 @@ from tests.swarm.load import under_load
 from tests.swarm.web import App, until
 
 
-def kill(deployment: Deployment, service: str) -> None:
-    """End a container of a service, as `kill -9` does."""
-    found = deployment.lab.docker("ps", "--quiet", "--filter", f"name=^{service}").split()
-    deployment.lab.docker("kill", found[0])
-
-
 def numbers(app: App) -> list[int]:
     return [one["n"] for one in app.all("kept")]
 
@@ -31,7 +25,7 @@ def test_killed_database_keeps_what_was_answered(
     before = numbers(shop)
     written = [shop.add("kept", n=number)["n"] for number in range(50)]
 
-    kill(deployment, f"bp-{shop.name}_{service}")
+    deployment.kill(f"bp-{shop.name}_{service}")
     with deployment.lap(f"{service} killed until all is up"):
         until(lambda: is_back(shop), "the backpack works again")
 
@@ -48,7 +42,7 @@ def test_killed_replica_is_replaced(deployment: Deployment, shop: App) -> None:
     deployment.inside("scale", shop.name, "2")
 
     with under_load(shop) as report:
-        kill(deployment, f"bp-{shop.name}_api")
+        deployment.kill(f"bp-{shop.name}_api")
         until(lambda: replicas(deployment, shop) == 1, "the replica is missed")
         with deployment.lap("replica killed until there are two"):
             until(lambda: replicas(deployment, shop) == 2, "there are two again")
@@ -67,7 +61,7 @@ def replicas(deployment: Deployment, app: App) -> int:
 
 def test_edge_is_restarted(deployment: Deployment, shop: App) -> None:
     with deployment.lap("edge killed until it answers"):
-        kill(deployment, "backpack_traefik")
+        deployment.kill("backpack_traefik")
         deployment.edge.until_answers(shop.host)
 
     assert deployment.edge.issuer(shop.host).startswith("Pebble Intermediate CA")
@@ -82,7 +76,7 @@ def test_admin_killed_in_a_create_goes_on(deployment: Deployment, lab: Lab) -> N
             lambda: lab.docker("service", "ls", "--quiet", "--filter", "name=bp-late_mongo"),
             "its stack is being deployed",
         )
-        kill(deployment, "backpack_admin")
+        deployment.kill("backpack_admin")
     with deployment.lap("admin killed in a create until that is there"):
         until(lambda: is_up(deployment, "late"), "the create comes to its end", patience=120)
         deployment.edge.until_answers(f"late-be.{lab.domain}")

@@ -55,7 +55,7 @@ STACKS = {
         ),
     ),
     "backpack-external": backpack(
-        PLAIN, dataclasses.replace(SHOP, external_mongo=True, external_redis=True)
+        PLAIN, dataclasses.replace(SHOP, external_mongo=True, external_redis=True, urls=2)
     ),
 }
 OLDEST = 25  # the first docker command that knows `start_interval`

@@ -9,11 +9,10 @@ import { exactly } from "./format.js";
 /** The name of a new backpack, in a form. */
 export const NAME = { name: "name", label: "Name", hint: "Small letters, digits and single hyphens. It becomes part of its addresses.", more: { autocomplete: "off", spellcheck: "false", autocapitalize: "off", required: true, maxlength: 41 } };
 
-const FOLD = "Databases of your own";
-/** The URLs of servers that are there, in a form. */
-const DATABASES = [
-  { name: "mongo_url", label: "MongoDB URL", type: "password", fold: FOLD, hint: "Without one the backpack gets a MongoDB of its own.", more: { autocomplete: "off", placeholder: "mongodb://" } },
-  { name: "redis_url", label: "Redis URL", type: "password", fold: FOLD, hint: "The same for Redis.", more: { autocomplete: "off", placeholder: "redis://" } },
+/** The URLs of servers that are there, in a form. They hold passwords. */
+const URLS = [
+  { name: "mongo_url", label: "MongoDB URL", type: "password", more: { autocomplete: "off", placeholder: "mongodb://" } },
+  { name: "redis_url", label: "Redis URL", type: "password", more: { autocomplete: "off", placeholder: "redis://" } },
 ];
 
 /**
@@ -24,14 +23,33 @@ const DATABASES = [
  */
 export async function create(onmade, choosesDatabases) {
   const list = el("ol", { hidden: true });
+  const databases = URLS.map((url) => ({ ...url, fold: "Databases of your own", hint: "Without one the backpack gets a server of its own." }));
   const made = await ask({
     title: "New backpack",
     text: list,
-    fields: choosesDatabases ? [NAME, ...DATABASES] : [NAME],
+    fields: choosesDatabases ? [NAME, ...databases] : [NAME],
     action: "Create",
     onsubmit: ({ name, ...urls }) => followed(list, (online) => stream("POST", "/api/backpacks", { name: name.trim(), ...urls }, { online }).finally(onmade)),
   });
   if (made) showReady(made.name, list, el("p", {}, "Paste this into a page to use it:"), snippet(made));
+}
+
+/**
+ * Have a backpack reach databases that are not its own by other URLs; whether it does.
+ *
+ * @param {string} name
+ * @param {string[]} kinds of databases, such as MongoDB
+ */
+export async function reconnect(name, kinds) {
+  const list = el("ol", { hidden: true });
+  const done = await ask({
+    title: "Change the URLs of the databases",
+    text: [el("p", {}, "New processes take the place of those there are, if they get on with the new URLs. The data have to be there: nothing is copied."), list],
+    fields: URLS.filter(({ label }) => kinds.some((kind) => label.startsWith(kind))).map((url) => ({ ...url, hint: "Where there is none it stays as it is." })),
+    action: "Change",
+    onsubmit: (urls) => followed(list, (online) => stream("POST", path`/api/backpacks/${name}/databases`, urls, { online })),
+  });
+  return done !== null;
 }
 
 /**

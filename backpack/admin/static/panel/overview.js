@@ -5,7 +5,7 @@ import { connect } from "./console.js";
 import { ask, complain } from "./dialog.js";
 import { backpack, byId, el, fill } from "./dom.js";
 import { exactly, number } from "./format.js";
-import { run } from "./lives.js";
+import { reconnect, run } from "./lives.js";
 import { showMembers } from "./members.js";
 import { showState, statuses } from "./states.js";
 import { act, say, sayError } from "./toast.js";
@@ -19,6 +19,8 @@ const name = backpack();
 const live = connect(name);
 /** @type {import("./states.js").Status["services"]} */
 let services = [];
+/** @type {string[]} */
+let external = [];
 
 /** @param {number} pause @param {() => Promise<unknown>} look */
 async function repeat(pause, look) {
@@ -43,6 +45,7 @@ async function showStatus() {
   showState(byId("state", "span"), status);
   services = status?.services ?? [];
   offerLogs(services.map((one) => one.name));
+  showDatabases(status?.databases ?? {});
   fill(
     byId("services", "tbody"),
     ...services.map((one) => {
@@ -51,6 +54,21 @@ async function showStatus() {
       return el("tr", {}, el("th", { scope: "row" }, one.name), el("td", {}, shown), el("td", { class: "number" }, `${one.running} of ${one.wanted}`), el("td", {}, el("code", {}, one.image)));
     }),
   );
+}
+
+/** @param {Record<string, string>} found where those are that are not its own */
+function showDatabases(found) {
+  const said = byId("databases", "p");
+  said.textContent = `${Object.entries(found).map(([kind, where]) => `${kind} is at ${where}`).join(", ")}.`;
+  said.hidden = !Object.keys(found).length;
+  external = Object.keys(found);
+  const button = document.getElementById("reconnect");
+  if (button) button.hidden = said.hidden;
+}
+
+async function changeUrls() {
+  if (await reconnect(name, external)) say("The URLs have been changed");
+  await showStatus();
 }
 
 async function rotate() {
@@ -179,6 +197,7 @@ byId("follow", "button").addEventListener("click", toggleFollowing);
 byId("log-of", "select").addEventListener("change", () => showLogs(isFollowed()).catch(sayError));
 byId("rotate", "button").addEventListener("click", () => rotate().catch(sayError));
 document.getElementById("scale")?.addEventListener("click", () => scale().catch(sayError));
+document.getElementById("reconnect")?.addEventListener("click", () => changeUrls().catch(sayError));
 live.onstate((state) => {
   if (state !== "open") return;
   showOrigins().catch(sayError);

@@ -2,7 +2,7 @@
 
 import { api } from "./api.js";
 
-/** @typedef {{name: string, state: string, reason: string, services: {name: string, wanted: number, running: number, image: string, reason: string}[]}} Status */
+/** @typedef {{name: string, state: string, reason: string, services: {name: string, wanted: number, running: number, image: string, reason: string}[], databases: Record<string, string>}} Status */
 
 const PAUSE = 4_000; // ms between two questions
 const MOST = 100; // names in one question
