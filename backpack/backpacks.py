@@ -146,6 +146,7 @@ class Backpack:
                 await parts.store.insert(_CONFIG, [{"_id": name, "apiKey": api_key or new_key()}])
         config = await stored_config(parts.store, name)
         backpack = cls(name, parts, config, settings, passwords)
+        await backpack.hub.open()
         await backpack.files.sweep()
         return backpack
 

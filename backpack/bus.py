@@ -92,6 +92,10 @@ class Bus(Protocol):
         may be still on their way to the listeners. Raises Unavailable as `send` does.
         """
 
+    async def latest(self, count: int) -> list[tuple[str, str, Message]]:
+        """`(seq, topic, message)` of the last `count` messages that are held, oldest first; raises
+        Unavailable as `send` does."""
+
 
 class LocalBus:
     """A bus for a single process: it delivers before `send` returns, and holds in memory."""
@@ -160,7 +164,10 @@ class LocalBus:
         missed = self._count - int(digits)
         if not 0 <= missed <= len(self._held):
             return None
-        return list(islice(self._held, len(self._held) - missed, None))
+        return await self.latest(missed)
+
+    async def latest(self, count: int) -> list[tuple[str, str, Message]]:
+        return list(islice(self._held, max(0, len(self._held) - count), None))
 
 
 def _weight(message: Message) -> int:

@@ -39,6 +39,7 @@ TOPIC = "events"  # of the bus; messages are events
 SESSION_ENDED, RESTART = 4401, 1012  # close codes
 Overhearer = Callable[[str, Event], None]
 
+_LEARNED = 1_000  # messages that a process looks at which were sent before it was there
 _GATHER = 0.1  # seconds in which ends of connections are told of together
 _GATHERED = 100  # users whose ends are told of at once
 
@@ -83,6 +84,13 @@ class Hub:
             bus.listen_break(self._doubt_all),
             bus.listen_loss(self._lose),
         )
+
+    async def open(self) -> None:
+        """Learn which states of records have been told of: an older one may come late, to clients
+        that were told by another process. Raises Unavailable."""
+        for _, topic, message in await self._bus.latest(_LEARNED):
+            if topic == TOPIC and "revision" in message:
+                self.revisions.learn(Event.from_message(message))
 
     async def close(self) -> None:
         """Close what is connected and stop listening to the bus."""

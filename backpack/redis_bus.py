@@ -126,8 +126,11 @@ class RedisBus:
         entries = await self._answer(self._redis.xrange(self._stream, min=after))
         if not entries or _text(entries[0][0]) != after:
             return None
-        messages = [_message(entry_id, fields) for entry_id, fields in entries[1:]]
-        return [message for message in messages if message]
+        return _messages(entries[1:])
+
+    async def latest(self, count: int) -> list[tuple[str, str, Message]]:
+        entries = await self._answer(self._redis.xrevrange(self._stream, count=count))
+        return _messages(entries[::-1])
 
     async def _read(self) -> None:
         pause = self._FIRST_PAUSE
@@ -231,6 +234,13 @@ async def delete_keys(redis: Redis, prefix: str) -> None:
             await redis.unlink(key)
     except (RedisError, OSError) as exc:
         raise Unavailable from exc
+
+
+def _messages(
+    entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]],
+) -> list[tuple[str, str, Message]]:
+    found = [_message(entry_id, fields) for entry_id, fields in entries]
+    return [message for message in found if message]
 
 
 def _message(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[str, str, Message] | None:

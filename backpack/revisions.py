@@ -17,6 +17,10 @@ class Revisions:
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._late: deque[str] = deque(maxlen=_REMEMBERED)
 
+    def learn(self, event: Event) -> None:
+        """Know of an event that was told before this process was there."""
+        self._newest[event.key] = max(event.revision, self._newest.get(event.key, 0))
+
     def is_late(self, event: Event, seq: str) -> bool:
         """Whether a later state of the record came before; asked once of every event, in order."""
         late = self._is_late(event)

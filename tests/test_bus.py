@@ -170,6 +170,12 @@ class BusContract:
         assert await bus.replay(sent[0][0]) == sent[1:]
         assert await bus.replay(sent[2][0]) == []
 
+    @pytest.mark.parametrize("count", [1, 3, 9])
+    async def test_latest_are_the_last_that_are_held(self, bus: Bus, count: int) -> None:
+        seqs = [await bus.send("cars", {"n": n}) for n in range(3)]
+        sent = [(seq, "cars", {"n": n}) for n, seq in enumerate(seqs)]
+        assert await bus.latest(count) == sent[max(0, 3 - count) :]
+
     async def test_replay_tells_what_is_no_longer_held(self, bus: Bus) -> None:
         start = bus.position
         first = await bus.send("cars", {})

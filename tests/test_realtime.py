@@ -75,19 +75,30 @@ def peer_of(hub: Hub | None, number: int, user: str = "ada") -> tuple[Peer, Line
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[Hub]:
+def bus() -> LocalBus:
+    return LocalBus()
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[DurableStore]:
     store = DurableStore(None)
     await store.open()
-    bus = LocalBus()
-    sessions = Sessions(DocumentSessions(store), bus)
+    yield store
+    await store.close()
 
+
+def hub_on(bus: LocalBus, store: DurableStore) -> Hub:
     async def exists(channel: Channel) -> bool | None:
         return None
 
-    hub = Hub(bus, NO_RULES, sessions, exists, 1_000.0)
+    return Hub(bus, NO_RULES, Sessions(DocumentSessions(store), bus), exists, 1_000.0)
+
+
+@pytest.fixture
+async def hub(bus: LocalBus, store: DurableStore) -> AsyncIterator[Hub]:
+    hub = hub_on(bus, store)
     yield hub
     await hub.close()
-    await store.close()
 
 
 def state(revision: int, **more: Any) -> Event:
@@ -102,6 +113,22 @@ async def test_late_state_is_left_out(hub: Hub) -> None:
     await hub.send(Event('{"n":"last"}'))
 
     assert [frame["n"] for frame in await line.until(4)] == [5, 7, 8, "last"]
+
+
+@pytest.mark.parametrize("late", [state(6), Event('{"n":0}', key="cars/1")])
+async def test_state_that_was_late_before_there_was_a_process_is_left_out(
+    hub: Hub, bus: LocalBus, store: DurableStore, late: Event
+) -> None:
+    await hub.send(state(5))
+    await hub.send(state(7))
+    there = hub_on(bus, store)
+    await there.open()
+    _, line = peer_of(there, 1)
+    await hub.send(late)
+    await hub.send(state(8))
+
+    assert await line.until(1) == [{"n": 8}]
+    await there.close()
 
 
 async def test_late_creation_is_left_out(hub: Hub) -> None:
@@ -269,11 +296,7 @@ class NoChannels:
 async def test_process_that_is_behind_repeats_nothing(has_losses: bool) -> None:
     store, bus = DurableStore(None), LateBus()
     await store.open()
-
-    async def exists(channel: Channel) -> bool | None:
-        return None
-
-    hub = Hub(bus, NO_RULES, Sessions(DocumentSessions(store), bus), exists, 1_000.0)
+    hub = hub_on(bus, store)
     resume = Resume(bus, hub, NoChannels())  # type: ignore[arg-type]
     peer, line = peer_of(None, 1)
     peer.resumes = True
@@ -311,12 +334,7 @@ class AwayBus(LocalBus):
 async def test_write_that_was_not_announced_means_reload_everywhere() -> None:
     store, bus = DurableStore(None), AwayBus()
     await store.open()
-
-    async def exists(channel: Channel) -> bool | None:
-        return None
-
-    sessions = Sessions(DocumentSessions(store), bus)
-    here, there = (Hub(bus, NO_RULES, sessions, exists, 1_000.0) for _ in range(2))
+    here, there = (hub_on(bus, store) for _ in range(2))
     peers = [peer_of(hub, number) for number, hub in enumerate((here, there, there), 1)]
     peers[0][0].resumes = peers[1][0].resumes = True
     seq = await bus.send(TOPIC, Event('{"n":1}').message())
@@ -348,12 +366,7 @@ async def test_write_that_was_not_announced_means_reload_everywhere() -> None:
 async def test_hub_that_closes_tells_of_what_it_could_not_announce() -> None:
     store, bus = DurableStore(None), AwayBus()
     await store.open()
-
-    async def exists(channel: Channel) -> bool | None:
-        return None
-
-    sessions = Sessions(DocumentSessions(store), bus)
-    here, there = (Hub(bus, NO_RULES, sessions, exists, 1_000.0) for _ in range(2))
+    here, there = (hub_on(bus, store) for _ in range(2))
     peer, line = peer_of(there, 1)
     peer.resumes = True
     bus.away = True
@@ -370,12 +383,7 @@ async def test_hub_that_closes_tells_of_what_it_could_not_announce() -> None:
 async def test_leave_that_was_not_announced_ends_subscriptions_later() -> None:
     store, bus = DurableStore(None), AwayBus()
     await store.open()
-
-    async def exists(channel: Channel) -> bool | None:
-        return None
-
-    sessions = Sessions(DocumentSessions(store), bus)
-    here, there = (Hub(bus, NO_RULES, sessions, exists, 1_000.0) for _ in range(2))
+    here, there = (hub_on(bus, store) for _ in range(2))
     room = Channel("rooms", "1")
     (before, line), (after, _), (other, _) = (
         peer_of(there, number, user) for number, user in enumerate(("ada", "ada", "bob"), 1)
@@ -412,11 +420,7 @@ async def test_event_of_a_failed_request_is_no_second_answer(early: bool) -> Non
     store, bus = DurableStore(None), FailingBus()
     await store.open()
     bus.early = early
-
-    async def exists(channel: Channel) -> bool | None:
-        return None
-
-    hub = Hub(bus, NO_RULES, Sessions(DocumentSessions(store), bus), exists, 1_000.0)
+    hub = hub_on(bus, store)
     _, line = peer_of(hub, 1)
 
     with nullcontext() if early else pytest.raises(Unavailable):

@@ -11,7 +11,7 @@ from ..names import check_key, check_name
 from . import routing
 from .deployment import Deployment
 from .rendering import Part, render
-from .stacks import CLOSING, PORT, SITE_PORT, site_files
+from .stacks import CLOSING, PORT, SITE_PORT, mongo_health, site_files
 
 _SERVICES = ("api", "mongo", "redis", "site", "traefik")
 # Nobody but Traefik reaches a container from these: networks that Docker makes for itself.
@@ -64,6 +64,7 @@ def compose(deployment: Deployment, composition: Composition) -> str:
         mongo_password=composition.key("mongo"),
         redis_password=composition.key("redis"),
         site=composition.site,
+        mongo_health=mongo_health(),
         **site_files(),
     )
 

@@ -133,7 +133,7 @@ def backpack(deployment: Deployment, spec: BackpackSpec) -> str:
         api_secrets=_API_SECRETS,
         secrets={kind: spec.secret(kind) for kind in secrets},
         volumes=["files", "site", *stores],
-        mongo_health=_script("mongo-health.sh"),
+        mongo_health=mongo_health(),
         redis_health=_script("redis-health.sh"),
         redis_memory=str(bytes_of(_limits(deployment, "redis", spec)["memory"]) * 3 // 4),
         **site_files(),
@@ -258,6 +258,11 @@ def _route(name: str, rule: str, port: int) -> dict[str, str]:
         **routing.route(name, rule, port),
         **routing.secure(name),
     }
+
+
+def mongo_health() -> str:
+    """What the container of a MongoDB runs to tell whether it is well."""
+    return _script("mongo-health.sh")
 
 
 def site_files() -> dict[str, str]:

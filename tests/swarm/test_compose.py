@@ -23,6 +23,7 @@ from backpack.errors import Invalid
 from tests.sandboxes import command, environment
 from tests.swarm.lab import Lab
 from tests.swarm.test_stacks import EXPECTED, HOSTILE
+from tests.swarm.web import until
 
 PLAIN = Deployment("bkpk.localhost")
 SHOP = Composition("shop", secret="s3cret", api_key="shop-key-1")
@@ -116,6 +117,11 @@ class Composed:
         kind = ("--header", "content-type: application/json")
         return self.ask("shop-be", path, *key, *kind, "--data", body)
 
+    def health(self) -> dict[str, str]:
+        """What Docker says of each service that it looks at."""
+        rows = self.compose("ps", "--format", "{{.Service}} {{.Health}}").splitlines()
+        return {service: health for service, _, health in (row.partition(" ") for row in rows)}
+
     def wait(self) -> None:
         ends = time.monotonic() + PATIENCE
         while self.ask("shop-be", "/healthz")[0] != 200:
@@ -146,6 +152,8 @@ def test_compose_runs_a_backpack(composed: Composed) -> None:
     composed.compose("up", "--detach", "--pull", "never")
     composed.wait()
 
+    well = dict.fromkeys(("api", "mongo", "redis", "site"), "healthy")
+    until(lambda: composed.health() == {**well, "traefik": ""}, "all is well")
     assert composed.post("/login", account)[0] == 200
     assert composed.ask("shop", "/") == (200, "<h1>The shop</h1>")
     assert composed.ask("shop", "/nope.js")[0] == 404
