@@ -255,6 +255,26 @@ async def test_backpack_is_chosen_by_who_types_faster_than_the_list_loads(visit:
     await expect(page.get_by_role("heading", level=1)).to_have_text(visit.name)
 
 
+async def test_panel_that_is_away_for_a_moment_is_asked_again(visit: Visit) -> None:
+    from playwright.async_api import expect
+
+    page = await visit.open("//")
+    asked = 0
+
+    async def answer(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 2:
+            await route.continue_()
+        else:
+            await route.fulfill(status=503, body="no available server")
+
+    await page.route("**/api/backpacks", answer)
+    await page.get_by_role("button", name="Choose a backpack").click()
+    await expect(visit.window.get_by_role("link", name=visit.name, exact=True)).to_be_visible()
+    assert asked == 3
+
+
 async def test_overview_counts_what_the_app_does(visit: Visit) -> None:
     from playwright.async_api import expect
 

@@ -21,7 +21,11 @@ export class ApiError extends Error {
   }
 }
 
+const PAUSES = [300, 1_000, 3_000]; // ms before what is only read is asked for again
 const AWAY = "Backpack cannot be reached. Check that it runs and that you are online, then try again.";
+
+const RENEWED = "The panel cannot be reached at the moment. It may be being renewed: try again in some seconds.";
+const AT_PROXY = "bad_gateway"; // the code of what a proxy answers in the place of Backpack
 
 /**
  * A path whose variable parts are encoded: path`/api/backpacks/${name}/site`.
@@ -34,7 +38,8 @@ export function path(texts, ...values) {
 }
 
 /**
- * What a route answers, as JSON; `body` is sent as JSON, a Blob or FormData as it is.
+ * What a route answers, as JSON; `body` is sent as JSON, a Blob or FormData as it is. What is only
+ * read is asked for again when a proxy cannot reach the panel: that is away while it is renewed.
  *
  * @param {string} method
  * @param {string} url
@@ -43,6 +48,24 @@ export function path(texts, ...values) {
  * @returns {Promise<any>}
  */
 export async function api(method, url, body, { signal } = {}) {
+  for (const pause of method === "GET" ? PAUSES : []) {
+    try {
+      return await once(method, url, body, signal);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== AT_PROXY || signal?.aborted) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  return once(method, url, body, signal);
+}
+
+/**
+ * @param {string} method
+ * @param {string} url
+ * @param {unknown} body
+ * @param {AbortSignal | undefined} signal
+ */
+async function once(method, url, body, signal) {
   const [sent, headers] = encode(body);
   /** @type {RequestInit} */
   const request = { method, headers, cache: "no-store", ...(sent !== undefined && { body: sent }), ...(signal && { signal }) };
@@ -131,5 +154,6 @@ function refusal(status, text) {
     // A proxy's page: its status has to do.
   }
   if (known.code === "not_signed_in") location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (!known.code && [502, 503, 504].includes(status)) return new ApiError(RENEWED, { code: AT_PROXY, status });
   return new ApiError(known.message ?? `The server answered ${status}`, { ...known, status });
 }

@@ -131,7 +131,7 @@ class Sending {
   }
 }
 
-const OUTAGES = ["internal_error", "no_answer", "no_space", "read_only", "timeout", "unavailable", "unknown_collection"];
+const OUTAGES = ["bad_gateway", "internal_error", "no_answer", "no_space", "read_only", "timeout", "unavailable", "unknown_collection"];
 
 /** @param {ApiError} error whether it is about what was sent, and not about the other side */
 const isRefusal = ({ code }) => !OUTAGES.includes(code);
