@@ -155,6 +155,6 @@ def test_compose_runs_a_backpack(composed: Composed) -> None:
     well = dict.fromkeys(("api", "mongo", "redis", "site"), "healthy")
     until(lambda: composed.health() == {**well, "traefik": ""}, "all is well")
     assert composed.post("/login", account)[0] == 200
-    assert composed.ask("shop", "/") == (200, "<h1>The shop</h1>")
+    until(lambda: composed.ask("shop", "/") == (200, "<h1>The shop</h1>"), "the site is there")
     assert composed.ask("shop", "/nope.js")[0] == 404
     assert composed.ask("shop-be", "/", "--header", "authorization: key no-key")[0] == 401

@@ -14,7 +14,7 @@ import redis
 from tests.swarm.deployment import Deployment
 from tests.swarm.lab import Lab
 from tests.swarm.lab.images import MONGO, REDIS
-from tests.swarm.load import under_load
+from tests.swarm.load import COLLECTION, under_load
 from tests.swarm.web import App, until
 
 PASSWORD = "s3cret"
@@ -57,7 +57,8 @@ def outer(deployment: Deployment, lab: Lab, urls: dict[str, str]) -> Iterator[Ap
     )
     deployment.edge.until_answers(f"outer-be.{lab.domain}")
     app = App(deployment.edge, "outer", made["api_key"], lab.domain).login()
-    app.collection("cars")
+    for collection in ("cars", COLLECTION):
+        app.collection(collection)
     yield app
     app.close()
     deployment.remove("outer")
@@ -105,6 +106,7 @@ def test_password_of_a_database_changes(
     with deployment.lap("other password of Redis"), under_load(outer) as report:
         changed = deployment.inside("reconnect", "outer", "--redis-url-file", "/tmp/redis-url")
     cache.client_kill_filter(_type="normal", skipme=True)
+    until(lambda: outer.client.get("/me").status_code == 200, "it has new connections")
     written.append(outer.add("cars", n=3))
 
     assert changed["state"] == "up"
