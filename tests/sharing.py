@@ -16,7 +16,8 @@ _FIRST = {
     *("test_recovery", "test_sites", "test_status", "test_troubles"),
 }
 _OF_CONTRACT = re.compile(r"tests/api/|tests/test_(console|inspector)\.py")
-_DEPLOYMENT = re.compile(r"[\[-](memory|sqlite|mongo|replicas|swarm)\b")
+_DEPLOYMENT = re.compile(r"[\[-](memory|sqlite|mongo|replicas|swarm-[12])\b")
+_SWARMS = {"swarm-1": "first swarm", "swarm-2": "second swarm"}
 
 
 class Parts(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -40,4 +41,4 @@ def part_of(nodeid: str) -> str:
     found = _DEPLOYMENT.search(name) if _OF_CONTRACT.match(file) else None
     if found is None:
         return file
-    return "second swarm" if found[1] == "swarm" else found[1]
+    return _SWARMS.get(found[1], found[1])

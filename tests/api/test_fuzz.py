@@ -16,7 +16,7 @@ from tests.deployments import App
 from tests.forms import FORM, form, upload
 
 RUN = settings(
-    max_examples=400,
+    max_examples=200,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
