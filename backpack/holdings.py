@@ -60,7 +60,9 @@ class Holdings:
     ) -> Steps:
         """A new backpack, as `Driver.create`; raises Invalid, Conflict, and Forbidden where others
         than operators give URLs."""
-        detail = _databases(owner, mongo_url, redis_url)
+        detail = _databases(mongo_url, redis_url)
+        if detail and not owner.is_operator:
+            raise Forbidden("Only operators may choose databases")
         steps = self._owned(owner, name, self._driver.create(name, None, mongo_url, redis_url))
         return self._lasting(Acting(owner, address), "backpack.create", name, steps, **detail)
 
@@ -157,12 +159,10 @@ class Holdings:
             acting, "backpack.scale", name, self._driver.scale(name, replicas), replicas=replicas
         )
 
-    def reconnect(
-        self, developer: Developer, acting: Acting, name: str, mongo_url: str, redis_url: str
-    ) -> Steps:
-        """Have a backpack reach its databases by other URLs, as `Driver.reconnect`; raises Invalid,
-        and Forbidden for others than operators."""
-        detail = _databases(developer, mongo_url, redis_url)
+    def reconnect(self, acting: Acting, name: str, mongo_url: str, redis_url: str) -> Steps:
+        """Have a backpack reach its databases by other URLs, as `Driver.reconnect`; raises
+        Invalid."""
+        detail = _databases(mongo_url, redis_url)
         steps = self._driver.reconnect(name, mongo_url, redis_url)
         return self._lasting(acting, "backpack.reconnect", name, steps, **detail)
 
@@ -276,11 +276,9 @@ class Holdings:
         await self._registry.audit.note(acting.who, action, name, detail, acting.address)
 
 
-def _databases(developer: Developer, mongo_url: str, redis_url: str) -> dict[str, Any]:
-    """What the log should say of URLs; raises Forbidden for others' than operators'."""
+def _databases(mongo_url: str, redis_url: str) -> dict[str, Any]:
+    """What the log should say of URLs."""
     chosen = [server for server, url in (("MongoDB", mongo_url), ("Redis", redis_url)) if url]
-    if chosen and not developer.is_operator:
-        raise Forbidden("Only operators may choose databases")
     return {"databases": chosen} if chosen else {}
 
 

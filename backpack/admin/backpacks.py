@@ -12,7 +12,7 @@ from ..api.request import Request, read_object
 from ..errors import BackpackError, Invalid
 from ..pages import Address
 from ..router import ADMIN, mount
-from .guards import by_panel, of_backpack, signed_in, while_seen
+from .guards import by_panel, of_backpack, operator, signed_in, while_seen
 from .progress import tell
 from .request import acting, driver, holdings
 
@@ -133,15 +133,12 @@ async def scale(request: Request, name: str) -> HTTPResponse:
 
 
 @backpacks.post("/api/backpacks/<name:str>/databases", ignore_body=True)
-@of_backpack(owner=True)
+@operator
 @by_panel
 async def reconnect(request: Request, name: str) -> HTTPResponse:
     """`{"mongo_url"?, "redis_url"?}`."""
     urls = _urls(await read_object(request))
-    developer = request.ctx.developer
-    return await tell(
-        request, holdings(request).reconnect(developer, acting(request), name, **urls)
-    )
+    return await tell(request, holdings(request).reconnect(acting(request), name, **urls))
 
 
 @backpacks.get("/api/backpacks/<name:str>/logs", ignore_body=True)

@@ -97,6 +97,7 @@ ACCESS = {
     "POST /api/developers/<developer>/reset": "operator",
     "POST /api/developers/invitations": "operator",
     "DELETE /api/developers/invitations/<invitation>": "operator",
+    f"POST {_B}/databases": "operator",
     "GET /settings": "operator",
     "GET /metrics": "operator",  # or by a token
     "GET /nodes": "operator",
@@ -472,6 +473,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
 }
 # What one process cannot do: the swarm's tests have it.
 ELSEWHERE = {
+    f"POST {_B}/databases",
     f"POST {_B}/scale",
     "POST /api/nodes/<node>/activate",
     "POST /api/nodes/<node>/drain",
