@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ _API, _SWARM = Path(__file__).parent / "api", Path(__file__).parent / "swarm"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a swarm takes long, so it is first: at the end all would wait for it."""
     asked = {_function(one) for one in items if _is_of_swarm(one) and one.path.parent == _API}
-    items[:] = [one for one in items if _is_needed(one, asked)]
+    items[:] = _asked_of_two([one for one in items if _is_needed(one, asked)])
     for item in items:
         if item.path.is_relative_to(_SWARM) and "lab" in getattr(item, "fixturenames", ()):
             item.add_marker("swarm")
@@ -56,6 +56,21 @@ def _is_needed(item: pytest.Item, asked: set[Any]) -> bool:
     if _is_of_swarm(item):
         return _function(item) in asked
     return _deployment(item) != "replicas" or _function(item) not in asked
+
+
+def _asked_of_two(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """A swarm of one node is asked each test with the first of its values only, where one of two
+    nodes is asked all of them."""
+    kinds = {_deployment(item) for item in items}
+    firsts: set[Any] = set()
+    kept = []
+    for item in items:
+        if _deployment(item) == "swarm-1" and "swarm-2" in kinds:
+            if _function(item) in firsts:
+                continue
+            firsts.add(_function(item))
+        kept.append(item)
+    return kept
 
 
 def _function(item: pytest.Item) -> tuple[Path, str]:

@@ -12,8 +12,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 # What needs a swarm is shared by two. These modules are one's, and take as long as the others.
 _FIRST = {
-    *("test_deployment", "test_down", "test_driver", "test_edge", "test_nodes"),
-    *("test_recovery", "test_sites", "test_status", "test_troubles"),
+    *("test_compose", "test_deployment", "test_down", "test_driver", "test_edge", "test_isolation"),
+    *("test_nodes", "test_recovery", "test_sites", "test_status", "test_troubles"),
 }
 _OF_CONTRACT = re.compile(r"tests/api/|tests/test_(console|inspector)\.py")
 _DEPLOYMENT = re.compile(r"[\[-](memory|sqlite|mongo|replicas|swarm-[12])\b")

@@ -106,12 +106,12 @@ def test_password_of_a_database_changes(
     with deployment.lap("other password of Redis"), under_load(outer) as report:
         changed = deployment.inside("reconnect", "outer", "--redis-url-file", "/tmp/redis-url")
     cache.client_kill_filter(_type="normal", skipme=True)
-    until(lambda: outer.client.get("/me").status_code == 200, "it has new connections")
-    written.append(outer.add("cars", n=3))
+    path = f"/cars/{written[0]['_id']}"
+    until(lambda: outer.client.patch(path, json={"n": 9}).is_success, "it connects anew")
 
     assert changed["state"] == "up"
     assert (report.failed, report.lost) == ([], {})
-    assert outer.all("cars") == written
+    assert [one["n"] for one in outer.all("cars")] == [9, 1, 2]
     assert secrets(deployment) == {"mongo_url_2", "redis_url_2"}
     cache.close()
 

@@ -12,6 +12,8 @@ from tests.swarm.lab import Lab
 from tests.swarm.load import under_load
 from tests.swarm.web import App, until
 
+KEPT = {"collectionName": "kept"}
+
 
 def numbers(app: App) -> list[int]:
     return [one["n"] for one in app.all("kept")]
@@ -33,9 +35,10 @@ def test_killed_database_keeps_what_was_answered(
 
 
 def is_back(app: App) -> bool:
-    """Whether records are read and written, by the session there was."""
-    asked = app.client.get("/kept")
-    return asked.status_code == 200 and app.client.get("/me").status_code == 200
+    """Whether each of its processes reads and writes, by the session there was."""
+    calls = (("GET", "/kept", None), ("GET", "/me", None), ("POST", "/collections", KEPT))
+    asked = [app.client.request(method, path, json=body) for method, path, body in calls * 3]
+    return {answer.status_code for answer in asked} == {200}
 
 
 def test_killed_replica_is_replaced(deployment: Deployment, shop: App) -> None:
