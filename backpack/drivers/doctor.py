@@ -10,16 +10,18 @@ import re
 import secrets
 import shutil
 import socket
+import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BackpackError
+from ..steps import counted
 from . import docker_cli
 from .kernel import has_ipsec, has_ipvs
 from .routing import EDGE
-from .stacks import PLATFORM
+from .stacks import NAME, PLATFORM
 from .swarm_nodes import Nodes
 from .swarm_state import Swarm
 
@@ -32,7 +34,9 @@ _PORTS = (80, 443)
 _LITTLE, _NEARLY_NONE = 5_000_000_000, 1_000_000_000  # bytes of disk
 _MODULES = "--volume /lib/modules:/lib/modules:ro"
 _MEMORY = 900_000_000  # bytes; a machine that is sold as one with 1 GB has a little less
-_PATIENCE = 5.0  # seconds for DNS
+_PATIENCE = 5.0  # seconds for DNS, and for a certificate
+_HOSTS = 200  # whose certificates are looked at
+_DEFAULT = b"TRAEFIK DEFAULT CERT"  # in the one that is shown where there is none
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,12 @@ async def examine(swarm: Swarm, domain: str | None = None) -> AsyncGenerator[Fin
     yield await _ports(swarm)
     yield _disk(info)
     yield _memory(info)
-    domain = domain or await _domain(swarm)
-    if domain:
-        yield await _dns(domain, str(info.get("Swarm", {}).get("NodeAddr", "")))
+    own = str(info.get("Swarm", {}).get("NodeAddr", ""))
+    running = await _domain(swarm)
+    if domain or running:
+        yield await _dns(domain or running, own)
+    if running:
+        yield await _certificates(running, [*(await swarm.stacks(NAME)).values()], own)
 
 
 def _version(info: dict[str, Any]) -> Finding:
@@ -256,6 +263,43 @@ async def _dns(domain: str, own: str) -> Finding:
         f"{leads}, this machine has {own or 'another address'}",
         "see that from outside the one is the other, as behind a router; or change the record",
     )
+
+
+async def _certificates(domain: str, names: list[str], own: str) -> Finding:
+    """Whether the edge has one for each host; it does not try again by itself to get one."""
+    labels = ["admin", *(label for name in sorted(names) for label in (name, f"{name}-be"))]
+    hosts = [f"{label}.{domain}" for label in labels[:_HOSTS]]
+    try:
+        lacking = [host for host in hosts if _DEFAULT in await _certificate(own, host)]
+    except (OSError, TimeoutError) as exc:
+        return Finding(
+            "Certificates",
+            "warning",
+            f"{own}:443 does not answer: {exc}",
+            "look where the edge runs: backpack swarm status",
+        )
+    if lacking:
+        return Finding(
+            "Certificates",
+            "warning",
+            f"none yet for {', '.join(lacking)}",
+            "see that DNS leads there and port 80 is open from outside; then have the edge try "
+            f"again: docker service update --force {PLATFORM}_traefik, whose log says why not",
+        )
+    return Finding("Certificates", "ok", f"there for {counted(len(hosts), 'host')}")
+
+
+async def _certificate(address: str, host: str) -> bytes:
+    """What is shown for a host, whoever has signed it."""
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    async with asyncio.timeout(_PATIENCE):
+        _, writer = await asyncio.open_connection(address, 443, ssl=anybody, server_hostname=host)
+    shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return shown
 
 
 async def _addresses(host: str) -> frozenset[str]:

@@ -19,7 +19,7 @@ from . import docker_cli, stacks
 from .doctor import examine
 from .kernel import has_ipsec, has_ipvs
 from .routing import EDGE
-from .stacks import PLATFORM, Deployment
+from .stacks import NAME, PLATFORM, Deployment
 from .swarm_nodes import Nodes
 from .swarm_stacks import put_up, take_down
 from .swarm_state import Service, Swarm
@@ -31,7 +31,6 @@ CONFIG = f"{PLATFORM}_deployment"  # what was told to one that is down
 NETWORKS = (EDGE, stacks.ADMIN)
 
 _ADMIN = f"{PLATFORM}_admin"
-_NAME = "backpack.name"  # the label of a backpack's services
 _STACK = "backpack.stack"  # the label of its secrets
 _VITAL = (
     "Docker",
@@ -213,7 +212,7 @@ class Installation:
             await self._swarm.remove_config(CONFIG)
             await self._swarm.make_config(CONFIG, told.to_json())
         image = told.image_of("admin") if told else Deployment.image
-        names = {**await self._swarm.stacks(_NAME)}
+        names = {**await self._swarm.stacks(NAME)}
         kept = set(await self._swarm.secret_labels(_STACK)) if purge else set()
         every = sorted({*names, *kept} - {PLATFORM})
         for stack in (*every, PLATFORM):
@@ -246,7 +245,7 @@ class Installation:
         """How everything is: `{"domain", "image", "services", "nodes", "backpacks"}`, where each
         backpack is `{"name", "state", "reason"}`."""
         deployment = await self.deployment()
-        found = await self._swarm.stacks(_NAME)
+        found = await self._swarm.stacks(NAME)
         backpacks = []
         for stack, name in sorted(found.items(), key=lambda item: item[1]):
             backpacks.append({"name": name, **_summary(await self._swarm.services(stack))})

@@ -20,6 +20,7 @@ __all__ = ["SITE_VERSION", "BackpackSpec", "Deployment", "backpack", "platform"]
 SITE_VERSION = "BACKPACK_SITE_VERSION"
 ADMIN = "backpack-admin"  # the network between the admin and the private ports of backpacks
 PLATFORM = "backpack"  # the stack of edge and admin
+NAME = "backpack.name"  # the label of a backpack's services
 
 PORT, SITE_PORT = 3_000, 8_080  # of containers that serve backends and frontends
 CLOSING = 15.0  # seconds that a process needs to end, after it has served on
@@ -245,7 +246,7 @@ def _labels(deployment: Deployment, spec: BackpackSpec) -> dict[str, dict[str, s
         "files": (routing.host_and_path(backend, "/uploads"), PORT),
         "site": (_host(deployment, spec.name), SITE_PORT),
     }
-    ours = {"backpack.name": spec.name}
+    ours = {NAME: spec.name}
     routed = {part: _route(f"{spec.stack}-{part}", *rule) for part, rule in rules.items()}
     if not spec.is_routed:
         routed = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -104,7 +105,24 @@ def test_doctor_tells_what_fails_and_its_remedy(deployment: Deployment, lab: Lab
 
     assert failed.returncode == 2
     assert f"FAIL  DNS: admin.{lab.domain} has no address\n      add a DNS record" in failed.stdout
-    assert failed.stderr == "backpack: 1 of 10 findings keep a swarm from working\n"
+    assert failed.stderr == "backpack: 1 of 11 findings keep a swarm from working\n"
+
+
+def test_doctor_names_hosts_without_certificate(deployment: Deployment, lab: Lab) -> None:
+    until(lambda: certificates(lab)["state"] == "ok", "every host has one")
+    labels = ("backpack.name=ghost", "com.docker.stack.namespace=bp-ghost")
+    told = [word for label in labels for word in ("--label", label)]
+    lab.docker("service", "create", "--name", "ghost", "--replicas", "0", *told, REDIS)
+    ill = certificates(lab)
+    lab.docker("service", "rm", "ghost")
+
+    assert ill["found"] == f"none yet for ghost.{lab.domain}, ghost-be.{lab.domain}"
+    assert "docker service update --force backpack_traefik" in ill["remedy"]
+
+
+def certificates(lab: Lab) -> Any:
+    found = json.loads(by_image(lab, "swarm", "doctor", "--json"))
+    return next(one for one in found if one["what"] == "Certificates")
 
 
 def test_image_puts_up_and_tells(deployment: Deployment, lab: Lab) -> None:
