@@ -126,7 +126,11 @@ def certificates(lab: Lab) -> Any:
 
 
 def test_image_puts_up_and_tells(deployment: Deployment, lab: Lab) -> None:
-    assert json.loads(by_image(lab, "swarm", "status", "--json"))["domain"] == lab.domain
+    up = json.loads(by_image(lab, "swarm", "up", "--json"))
+    status = json.loads(by_image(lab, "swarm", "status", "--json"))
+
+    assert up["admin"] == f"https://admin.{lab.domain}"
+    assert status["domain"] == lab.domain
 
 
 def test_create_that_fails_leaves_nothing(deployment: Deployment, lab: Lab) -> None:
