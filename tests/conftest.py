@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.deployments import app, deployment
+from tests.deployments import app, deployment, end_swarm
 from tests.panel import kept_panel, panel
 from tests.services import mongo_url, redis_url
 from tests.sharing import Parts
@@ -93,6 +93,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Have what keeps a processor busy give way to what waits for Docker, and must be in time."""
     if "PYTEST_XDIST_WORKER" in os.environ and os.geteuid() == 0:
         os.setpriority(os.PRIO_PROCESS, 0, 0 if item.get_closest_marker("swarm") else 10)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    yield
+    if _is_of_swarm(item) and (nextitem is None or _deployment(nextitem) != _deployment(item)):
+        end_swarm(_deployment(item))
 
 
 @pytest.hookimpl(wrapper=True)

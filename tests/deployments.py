@@ -10,7 +10,7 @@ import os
 import socket as tcp
 import ssl
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -102,6 +102,14 @@ _SWARMS = {
 _WITH_SWARMS = [*_KINDS, *(pytest.param(one, marks=pytest.mark.swarm) for one in _SWARMS)]
 
 
+_running = {swarm: ExitStack() for swarm in _SWARMS}
+
+
+def end_swarm(name: str) -> None:
+    """End a swarm that nothing more is asked of: it keeps half a processor busy."""
+    _running[name].close()
+
+
 @pytest.fixture(scope="session", params=_WITH_SWARMS)
 def deployment(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -109,8 +117,10 @@ def deployment(
     """A server on a free port, once on each kind of store; of `replicas` there are two, and in a
     swarm they are containers behind Traefik."""
     if request.param in _SWARMS:
-        with _pool(_SWARMS[request.param], tmp_path_factory.mktemp("files")) as pool:
-            yield pool
+        with _running[request.param] as stack:
+            yield stack.enter_context(
+                _pool(_SWARMS[request.param], tmp_path_factory.mktemp("files"))
+            )
         return
     server: BackpackServer
     if request.param == "memory":
