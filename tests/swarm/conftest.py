@@ -63,7 +63,7 @@ def client(lab: Lab) -> Iterator[docker.DockerClient]:
 def deployment(lab: Lab) -> Iterator[Deployment]:
     """Backpack, put up in the swarm; nothing of it is left afterwards."""
     made = Deployment(lab)
-    made.up("--set", "health_interval=2")
+    made.up("--set", "health_interval=3")
     yield made
     made.swarm("down", "--purge")
     print(made.told())

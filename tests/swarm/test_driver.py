@@ -35,7 +35,7 @@ PORT = 3_000  # the admin's, where sites are fetched
 @asynccontextmanager
 async def running(folder: Path, lab: Lab) -> AsyncIterator[SwarmDriver]:
     """The driver of an admin that has what it keeps in `folder`."""
-    told = Told(lab.domain, vip=False, health_interval=1, drain=0.0)
+    told = Told(lab.domain, vip=False, health_interval=2, drain=0.0)
     settings = Settings(domain=lab.domain, cheap_passwords=True)
     driver = SwarmDriver(folder, told, Keyring("root of the tests", told.mongo_auth), settings)
     async with AsyncExitStack() as stack:

@@ -101,10 +101,11 @@ def test_password_of_a_database_changes(
     cache = redis.Redis.from_url(urls["redis"])
     written = [outer.add("cars", n=number) for number in range(3)]
 
-    cache.config_set("requirepass", "n3w")  # connections that there are stay
+    cache.execute_command("ACL", "SETUSER", "default", ">n3w")  # for a while both work
     put(deployment, "/tmp/redis-url", urls["redis"].replace(PASSWORD, "n3w"))
     with deployment.lap("other password of Redis"), under_load(outer) as report:
         changed = deployment.inside("reconnect", "outer", "--redis-url-file", "/tmp/redis-url")
+    cache.execute_command("ACL", "SETUSER", "default", f"<{PASSWORD}")
     cache.client_kill_filter(_type="normal", skipme=True)
     path = f"/cars/{written[0]['_id']}"
     until(lambda: outer.client.patch(path, json={"n": 9}).is_success, "it connects anew")
