@@ -92,7 +92,7 @@ def _deployment(item: pytest.Item) -> str:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Have what keeps a processor busy give way to what waits for Docker, and must be in time."""
     if "PYTEST_XDIST_WORKER" in os.environ and os.geteuid() == 0:
-        os.setpriority(os.PRIO_PROCESS, 0, 0 if item.get_closest_marker("swarm") else 10)
+        os.setpriority(os.PRIO_PROCESS, 0, 0 if item.get_closest_marker("swarm") else 5)
 
 
 @pytest.hookimpl(wrapper=True)

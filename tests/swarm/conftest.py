@@ -19,8 +19,10 @@ from tests.swarm.web import App
 # These take minutes together, so they are for who asks for them.
 _LONG = re.compile(
     r"test_down\.py|test_promotions\.py|test_driver\.py::.*::test_("
-    "actions_on_others_do_not_wait|backup_goes_round|many_actions_at_once_leave_it_whole"
-    "|one_of_a_name_is_chosen|purged_name_starts_empty|restored_backpack_can_be_deleted_again)"
+    "actions_on_a_backpack_wait_for_each_other|actions_on_others_do_not_wait|backup_goes_round"
+    "|failed_import_leaves_nothing|failed_import_replaces_nothing"
+    "|many_actions_at_once_leave_it_whole|one_of_a_name_is_chosen|purged_name_starts_empty"
+    "|restored_backpack_can_be_deleted_again|site_is_deployed_and_rolled_back)"
 )
 _ASKED = os.environ.get("BACKPACK_SWARM_LONG") == "1"
 
