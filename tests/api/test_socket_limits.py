@@ -214,7 +214,7 @@ def test_large_answer_is_no_backlog(served: Served) -> None:
     slow.close()
 
 
-@limits(session_ttl=1, ping_interval=0.4)
+@limits(session_ttl=5, ping_interval=0.4)
 def test_expired_session_is_closed(served: Served) -> None:
     assert served.socket().code() == 4401
 
