@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 import docker
@@ -16,24 +15,11 @@ from tests.swarm.lab.images import cache
 from tests.swarm.load import COLLECTION
 from tests.swarm.web import App
 
-# These take minutes together, so they are for who asks for them.
-_LONG = re.compile(
-    r"test_down\.py|test_promotions\.py|test_driver\.py::.*::test_("
-    "actions_on_a_backpack_wait_for_each_other|actions_on_others_do_not_wait|backup_goes_round"
-    "|failed_import_leaves_nothing|failed_import_replaces_nothing"
-    "|many_actions_at_once_leave_it_whole|one_of_a_name_is_chosen|purged_name_starts_empty"
-    "|restored_backpack_can_be_deleted_again|site_is_deployed_and_rolled_back)"
-)
-_ASKED = os.environ.get("BACKPACK_SWARM_LONG") == "1"
+# These take minutes each, so they are for who asks for them.
+_LONG = ["test_down.py", "test_driver.py", "test_promotions.py"]
+collect_ignore = [] if os.environ.get("BACKPACK_SWARM_LONG") == "1" else _LONG
 
 BUILT_IN = {"bridge", "docker_gwbridge", "host", "ingress", "none"}
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long."""
-    long = [] if _ASKED else [item for item in items if _LONG.search(item.nodeid)]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(scope="package")
