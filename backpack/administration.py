@@ -6,7 +6,6 @@ Commands reach it by the control socket in its data folder, as they do a sandbox
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 from . import folder, ports, process
 from .admin import Panel
 from .app import create_app
-from .control import ControlServer, remove_socket, socket_path
+from .control import listening
 from .drivers.stacks import Deployment
 from .drivers.swarm import SwarmDriver
 from .drivers.swarm_commands import SwarmCommands
@@ -80,10 +79,9 @@ async def _open(administering: Administering, settings: Settings) -> AsyncIterat
         await server.start_on(listener)
         stack.push_async_callback(server.stop)
         await stack.enter_async_context(driver.running())
-        commands = SwarmCommands(
-            driver, panel.registry, keyring, f"https://admin.{settings.domain}"
-        )
-        await stack.enter_async_context(_control(data, lock, commands, settings.domain))
+        admin = f"https://admin.{settings.domain}"
+        commands = SwarmCommands(driver, panel.registry, keyring, admin)
+        await stack.enter_async_context(listening(data, lock, commands.perform, admin))
         yield server
 
 
@@ -95,20 +93,3 @@ async def _lock(data: Path) -> Lock:
             raise folder.in_use(data)
         await asyncio.sleep(_LOOK)
     return lock
-
-
-@asynccontextmanager
-async def _control(
-    data: Path, lock: Lock, commands: SwarmCommands, domain: str
-) -> AsyncIterator[None]:
-    """Take commands by the folder's control socket, and note in its lock where that is."""
-    if "socket" in lock.before:
-        remove_socket(Path(lock.before["socket"]))
-    path = socket_path(data)
-    control = ControlServer(path, commands.perform)
-    await control.start()
-    lock.note({"pid": os.getpid(), "socket": str(path), "admin": f"https://admin.{domain}"})
-    try:
-        yield
-    finally:
-        await control.stop()

@@ -113,6 +113,24 @@ class ControlServer:
             yield {"error": errors.body(BackpackError())}, b""
 
 
+@contextlib.asynccontextmanager
+async def listening(
+    data: Path, lock: folder.Lock, perform: Perform, admin: str
+) -> AsyncIterator[None]:
+    """Take commands by a data folder's control socket, and note in its lock where that is, and the
+    panel at the URL `admin`."""
+    if "socket" in lock.before:
+        remove_socket(Path(lock.before["socket"]))
+    path = socket_path(data)
+    control = ControlServer(path, perform)
+    await control.start()
+    lock.note({"pid": os.getpid(), "socket": str(path), "admin": admin})
+    try:
+        yield
+    finally:
+        await control.stop()
+
+
 def _message(step: str | bytes | Result) -> tuple[dict[str, Any], bytes]:
     """A step as a message, and the bytes behind it."""
     if isinstance(step, bytes):

@@ -22,7 +22,7 @@ from pathlib import Path
 from . import __version__, demo, folder, ports, process
 from .admin import Panel
 from .app import create_app
-from .control import ControlServer, remove_socket, socket_path
+from .control import listening
 from .drivers.base import Described, Driver
 from .drivers.commands import Commands
 from .drivers.local import Endpoint, LocalDriver
@@ -117,7 +117,9 @@ async def _sandbox(options: Options) -> AsyncIterator[tuple[Commands, Endpoint, 
         await stack.enter_async_context(swept(driver.sweep))
         _warn_of_network(options.host, listener)
         if lock is not None and options.data is not None:
-            await stack.enter_async_context(_control(options.data, lock, commands, endpoint))
+            await stack.enter_async_context(
+                listening(options.data, lock, commands.perform, endpoint.url("admin"))
+            )
         yield commands, endpoint, await link()
 
 
@@ -207,23 +209,6 @@ async def _make_backpacks(options: Options, tenants: Tenants) -> None:
                 f"--site {name}: there is no backpack {name!r}; there are: {known}. "
                 f"Add --backpack {name} to make it"
             )
-
-
-@asynccontextmanager
-async def _control(
-    data: Path, lock: Lock, commands: Commands, endpoint: Endpoint
-) -> AsyncIterator[None]:
-    """Take commands by the folder's control socket, and note in its lock where that is."""
-    if "socket" in lock.before:
-        remove_socket(Path(lock.before["socket"]))
-    path = socket_path(data)
-    control = ControlServer(path, commands.perform)
-    await control.start()
-    lock.note({"pid": os.getpid(), "socket": str(path), "admin": endpoint.url("admin")})
-    try:
-        yield
-    finally:
-        await control.stop()
 
 
 def _write_ready_file(path: Path, endpoint: Endpoint, backpacks: list[Described]) -> None:
