@@ -269,8 +269,10 @@ async def _certificates(domain: str, names: list[str], own: str) -> Finding:
     """Whether the edge has one for each host; it does not try again by itself to get one."""
     labels = ["admin", *(label for name in sorted(names) for label in (name, f"{name}-be"))]
     hosts = [f"{label}.{domain}" for label in labels[:_HOSTS]]
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # whoever has signed it
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:
-        lacking = [host for host in hosts if _DEFAULT in await _certificate(own, host)]
+        shown = [await _certificate(own, host, anybody) for host in hosts]
     except (OSError, TimeoutError) as exc:
         return Finding(
             "Certificates",
@@ -278,6 +280,7 @@ async def _certificates(domain: str, names: list[str], own: str) -> Finding:
             f"{own}:443 does not answer: {exc}",
             "look where the edge runs: backpack swarm status",
         )
+    lacking = [host for host, one in zip(hosts, shown, strict=True) if _DEFAULT in one]
     if lacking:
         return Finding(
             "Certificates",
@@ -289,10 +292,8 @@ async def _certificates(domain: str, names: list[str], own: str) -> Finding:
     return Finding("Certificates", "ok", f"there for {counted(len(hosts), 'host')}")
 
 
-async def _certificate(address: str, host: str) -> bytes:
-    """What is shown for a host, whoever has signed it."""
-    anybody = ssl.create_default_context()
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+async def _certificate(address: str, host: str, anybody: ssl.SSLContext) -> bytes:
+    """What is shown for a host."""
     async with asyncio.timeout(_PATIENCE):
         _, writer = await asyncio.open_connection(address, 443, ssl=anybody, server_hostname=host)
     shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)

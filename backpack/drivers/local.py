@@ -169,14 +169,13 @@ class LocalDriver:
             "image": f"backpack {__version__}",
             "reason": reason if is_down else "",
         }
-        found: Status = {
+        return {
             "name": name,
             "state": state,
             "reason": reason,
             "services": [process],
             "databases": {},
         }
-        return found
 
     async def _state(self, name: str) -> tuple[Literal["up", "degraded", "down"], str]:
         try:
