@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.chaos.history import OK, History, Log, Request, Told
@@ -12,10 +10,10 @@ RECORD = ("cars", "1")
 
 
 def patched(number: int, client: int, started: float, ended: float) -> Request:
-    record = {"_id": "1", "w": number}
-    times = {"started": started, "ended": ended}
-    ids = {"collection": RECORD[0], "record_id": RECORD[1], "number": number}
-    return Request("patch", "ada", client, 0, **times, **ids, outcome=OK, record=record)
+    request = Request("patch", "ada", client, 0, started, *RECORD, number=number)
+    request.ended, request.outcome = ended, OK
+    request.record = {"_id": "1", "w": number}
+    return request
 
 
 def told(at: float, number: int, **more: str) -> Told:
@@ -42,6 +40,4 @@ def test_only_answers_may_tell_of_a_state_that_was_overtaken(
     history.requests = [patched(1, 0, 1.0, 2.5), patched(2, 1, 1.1, 2.0)]
     history.final[RECORD] = {"_id": "1", "w": 2}
 
-    problems: list[Any] = history.problems()
-
-    assert bool(problems) is not is_right
+    assert (not history.problems()) is is_right
