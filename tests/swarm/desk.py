@@ -54,8 +54,10 @@ class Desk:
     def second(self) -> Iterator[Desk]:
         """Another page of the same operator."""
         made = Desk(self.context, self.url)
-        yield made
-        made.page.close()
+        try:
+            yield made
+        finally:
+            made.page.close()
         self.errors += made.errors
 
     @property
@@ -70,6 +72,15 @@ class Desk:
         for label, text in fields.items():
             self.window.get_by_label(label.replace("_", " ")).fill(text)
         self.window.get_by_role("button", name=button, exact=True).click()
+
+    def becomes(self, heading: str) -> None:
+        """Return when the open window has this heading."""
+        from playwright.sync_api import expect
+
+        try:
+            expect(self.window.get_by_role("heading")).to_have_text(heading)
+        except AssertionError as exc:
+            raise AssertionError(f"not {heading!r} but {self.window.inner_text()!r}") from exc
 
     def row(self, place: str, text: str) -> Locator:
         """The row of a table's body, by its id, that has a cell with this text."""

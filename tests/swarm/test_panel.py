@@ -109,7 +109,7 @@ def test_backpack_is_created_before_ones_eyes(desk: Desk, deployment: Deployment
         desk.press("New backpack")
         desk.answer("Create", Name=NAME)
         expect(desk.window.locator(".steps")).to_contain_text(f"Deploying bp-{NAME}")
-        expect(desk.window.get_by_role("heading")).to_have_text(f"{NAME} is ready")
+        desk.becomes(f"{NAME} is ready")
     expect(desk.window.locator(".steps")).to_contain_text("api: 1 of 1 running")
     expect(desk.window.locator("code")).to_contain_text(
         f"https://{NAME}-be.{deployment.lab.domain}"
@@ -224,7 +224,7 @@ def test_site_is_deployed_while_a_backup_becomes_a_backpack(
         expect(live).to_have_text("1")
         see(site, f"https://{NAME}.{app.domain}", "Version 1")
 
-        expect(other.window.get_by_role("heading")).to_have_text(f"{COPY} is ready")
+        other.becomes(f"{COPY} is ready")
         expect(other.window.locator(".steps")).to_contain_text("Imported 1 user")
         other.window.get_by_role("link", name="Open it").click()
         other.page.wait_for_url(f"**/{COPY}")

@@ -27,6 +27,7 @@ class Edge:
     """What there is behind ports 80 and 443 of a lab."""
 
     def __init__(self, lab: Lab) -> None:
+        self.lab = lab
         self.address = lab.edge
         self.trust = ssl.create_default_context(cafile=str(lab.acme_root))
         # Two threads use a websocket. With TLS 1.3 the one that reads is handed tickets meanwhile,
@@ -66,7 +67,8 @@ class Edge:
             except httpx.TransportError as exc:
                 last = exc
             time.sleep(0.05)
-        raise AssertionError(f"{host} does not answer: {last}")
+        log = self.lab.docker("service", "logs", "--raw", "--tail", "30", "backpack_traefik")
+        raise AssertionError(f"{host} does not answer: {last}\n{log}")
 
 
 class _Named(httpx.HTTPTransport):
