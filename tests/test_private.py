@@ -3,6 +3,7 @@ console."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -17,7 +18,7 @@ import pytest
 
 from backpack.documents import Document
 from backpack.drivers.remote import PrivatePort
-from backpack.errors import BadKey, Invalid, NotFound, Unavailable
+from backpack.errors import BadKey, Conflict, Invalid, NotFound, Unavailable
 from backpack.ports import listen
 from backpack.steps import Result, Steps
 from tests.sandboxes import command, environment
@@ -160,6 +161,25 @@ async def test_console_ends_with_process(serving: Serving, url: str) -> None:
         assert [message async for message in messages] == []
         with pytest.raises(Unavailable):
             await console.ask("get", "rules")
+
+
+async def test_backup_waits_for_a_process_that_has_just_begun() -> None:
+    """Where a process of another node is, is known some moments after it is well."""
+    port = free_port()
+    filling = finish(PrivatePort(f"http://127.0.0.1:{port}", TOKEN).import_backup(blocks(b"x")))
+    task = asyncio.create_task(filling)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(task), 0.2)  # it is refused meanwhile
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"message":"No","code":"conflict"}'
+        writer.write(b"HTTP/1.1 409 Conflict\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", port):
+        with pytest.raises(Conflict, match="No"):
+            await task
 
 
 async def test_files_go_both_ways(serving: Serving, url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 _CONNECT = 5.0  # seconds until the other side has accepted
+# To find one that has just begun, of which other nodes hear a moment after it is well: with pauses
+# that double, 15 seconds in all.
+_RETRIES = 5
 _PATIENCE = 60.0  # seconds until an answer, and between two pieces of one
 _MOST_LINE = 1_048_576  # bytes of a step's line
 
@@ -73,8 +76,9 @@ class PrivatePort:
                 yield step
 
     async def import_backup(self, content: AsyncIterator[bytes]) -> Steps:
-        """Fill the backpack, which must be empty, as `Driver.import_backup` has it."""
-        async with self.request("PUT", "/backup", content) as answer:
+        """Fill the backpack, which must be empty, as `Driver.import_backup` has it. It may have
+        begun just now."""
+        async with self.request("PUT", "/backup", content, retries=_RETRIES) as answer:
             async for step in _steps(answer):
                 yield step
 
@@ -86,22 +90,30 @@ class PrivatePort:
 
     @asynccontextmanager
     async def request(
-        self, method: str, path: str, content: AsyncIterator[bytes] | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        content: AsyncIterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        retries: int = 0,
     ) -> AsyncIterator[httpx.Response]:
         """The answer to a request, whose body is not read yet; one that is refused is raised as the
-        BackpackError that it is, Unavailable when there is no answer."""
+        BackpackError that it is, Unavailable when there is no answer. `retries`: how often it tries
+        again to connect."""
         import httpx
 
         timeout = httpx.Timeout(_PATIENCE, connect=_CONNECT)
+        # Without TLS: to load the certificates would take 45 ms.
+        transport = httpx.AsyncHTTPTransport(verify=False, trust_env=False, retries=retries)
         try:
             async with (
-                # Without TLS: to load the certificates would take 45 ms.
-                httpx.AsyncClient(timeout=timeout, verify=False, trust_env=False) as client,
+                httpx.AsyncClient(timeout=timeout, transport=transport, trust_env=False) as client,
                 client.stream(
                     method,
                     self._url + path,
                     content=content,
-                    headers={**self._headers, **headers},
+                    headers={**self._headers, **(headers or {})},
                 ) as answer,
             ):
                 if answer.is_error:
@@ -213,7 +225,7 @@ class RemoteConsole:
         replace: bool = False,
     ) -> Document:
         method, path = "PUT" if replace else "POST", _path(user, filename)
-        async with self._port.request(method, path, content, **{"content-type": type}) as answer:
+        async with self._port.request(method, path, content, {"content-type": type}) as answer:
             saved: Document = orjson.loads(await answer.aread())
             return saved
 
