@@ -34,6 +34,12 @@ fetch() { # Puts the version into the store, whole or not at all.
     return 1
 }
 
+fetch_later() { # The admin may have begun just now, and be found here a moment later.
+    tries=15
+    until from_admin /healthz /dev/null 2>/dev/null || [ $((tries -= 1)) = 0 ]; do sleep 1; done
+    fetch
+}
+
 last() { cat "$store/last" 2>/dev/null || echo none; }
 
 forget_others() { # What no container of this node serves any more.
@@ -55,7 +61,7 @@ elif [ "$version" = 0 ]; then
     echo '<!doctype html><meta charset="utf-8"><title>Backpack</title><p>Nothing has been deployed here yet.' \
         >/tmp/nothing/index.html
     serve /tmp/nothing
-elif [ -d "$store/$version" ] || fetch; then
+elif [ -d "$store/$version" ] || fetch || { [ ! -d "$store/$before" ] && fetch_later; }; then
     serve "$store/$version"
     forget_others "$before"
 elif [ ! -d "$store/$before" ] || from_admin /healthz /dev/null 2>/dev/null; then

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
+from backpack.drivers.stacks import site_files
 from tests.swarm.deployment import Deployment
 from tests.swarm.lab import Lab
+from tests.swarm.lab.images import BACKPACK, NGINX
 from tests.swarm.web import App, until
 
 SECRET = "a-token-that-nobody-else-may-read"
@@ -111,3 +114,50 @@ def test_database_that_hangs_is_not_well(lab: Lab, shop: App, service: str) -> N
             lab.docker(*look)
     finally:
         lab.docker("kill", "--signal", "CONT", found["Id"])
+
+
+ADMIN = """
+import io, tarfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Admin(BaseHTTPRequestHandler):
+    def do_GET(self):
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as tar:
+            entry = tarfile.TarInfo("index.html")
+            entry.size = 5
+            tar.addfile(entry, io.BytesIO(b"there"))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(made.getvalue())
+HTTPServer(("", 3000), Admin).serve_forever()
+"""
+
+
+def test_site_waits_for_an_admin_that_has_just_begun(lab: Lab) -> None:
+    """A container finds the admin by its name when Docker has seen that it is well."""
+    files = site_files()
+    environment = {
+        "BACKPACK_STACK": "bp-shop",
+        "BACKPACK_ADMIN": "admin.lab.test",
+        "BACKPACK_SITE_VERSION": "1",
+        "NGINX_CONF": files["site_conf"],
+        "NGINX_TYPES": files["site_types"],
+    }
+    given = [word for pair in environment.items() for word in ("--env", "=".join(pair))]
+    place = ("--name", "late-site", "--tmpfs", "/var/lib/site", "--network", "late", "--detach")
+    lab.docker("network", "create", "late")
+    script = ("--entrypoint", "sh", NGINX, "-euc", files["site_script"])
+    site = lab.docker("run", *place, *given, *script).strip()
+    until(lambda: "wget:" in "".join(logged(lab, "late-site")), "it has looked for the admin")
+    alias = ("--network", "late", "--network-alias", "admin", "--detach")
+    admin = lab.docker("run", *alias, "--entrypoint", "python", BACKPACK, "-c", ADMIN).strip()
+
+    def serves() -> bool:
+        page = ("wget", "-q", "-O", "-", "http://127.0.0.1:8080/")
+        with suppress(RuntimeError):  # Nginx has not begun
+            return lab.docker("exec", site, *page) == "there"
+        return False
+
+    until(serves, "the site is there")
+    lab.docker("rm", "--force", site, admin)
+    lab.docker("network", "rm", "late")
