@@ -105,7 +105,7 @@ class PrivatePort:
 
         timeout = httpx.Timeout(_PATIENCE, connect=_CONNECT)
         # Without TLS: to load the certificates would take 45 ms.
-        transport = httpx.AsyncHTTPTransport(verify=False, trust_env=False, retries=retries)
+        transport = httpx.AsyncHTTPTransport(verify=False, retries=retries)
         try:
             async with (
                 httpx.AsyncClient(timeout=timeout, transport=transport, trust_env=False) as client,

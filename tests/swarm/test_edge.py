@@ -17,6 +17,22 @@ from tests.swarm.lab.images import BACKPACK, NGINX
 from tests.swarm.web import App, until
 
 SECRET = "a-token-that-nobody-else-may-read"
+# An admin that has one page for every site.
+ADMIN = """
+import io, tarfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Admin(BaseHTTPRequestHandler):
+    def do_GET(self):
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as tar:
+            entry = tarfile.TarInfo("index.html")
+            entry.size = 5
+            tar.addfile(entry, io.BytesIO(b"there"))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(made.getvalue())
+HTTPServer(("", 3000), Admin).serve_forever()
+"""
 
 
 def logged(lab: Lab, service: str) -> list[str]:
@@ -114,23 +130,6 @@ def test_database_that_hangs_is_not_well(lab: Lab, shop: App, service: str) -> N
             lab.docker(*look)
     finally:
         lab.docker("kill", "--signal", "CONT", found["Id"])
-
-
-ADMIN = """
-import io, tarfile
-from http.server import BaseHTTPRequestHandler, HTTPServer
-class Admin(BaseHTTPRequestHandler):
-    def do_GET(self):
-        made = io.BytesIO()
-        with tarfile.open(fileobj=made, mode="w") as tar:
-            entry = tarfile.TarInfo("index.html")
-            entry.size = 5
-            tar.addfile(entry, io.BytesIO(b"there"))
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(made.getvalue())
-HTTPServer(("", 3000), Admin).serve_forever()
-"""
 
 
 def test_site_waits_for_an_admin_that_has_just_begun(lab: Lab) -> None:
