@@ -80,4 +80,5 @@ async def test_panel_leads_to_a_hosted_app(page: Page, tmp_path: Path) -> None:
         await page.get_by_role("link", name="Data", exact=True).click()
         await expect(page.get_by_role("gridcell", name="Grüße")).to_be_visible()
     finally:
+        await page.context.close()  # before its sockets have nobody to connect to
         await asyncio.to_thread(sandbox.stop)
