@@ -276,6 +276,8 @@ async def test_odd_records_of_others_disturb_nobody(enter: Enter, email: str) ->
         await page.reload()
         await arrived(page, f"Still here, {email}")
     await expect(message(ada, "1,2")).to_have_count(1)
+    await ada.locator("#rooms").get_by_role("button", name="A room").click()
+    await expect(ada.get_by_role("heading", name="A room", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])

@@ -308,6 +308,12 @@ export class Chat extends EventTarget {
     return String(this.profiles.get(userId)?.name || "Somebody"); // others write what they like
   }
 
+  /** @param {string} id of a room; "" where there is none */
+  titleOf(id) {
+    const room = this.rooms.get(id);
+    return room ? String(room.name || "A room") : "";
+  }
+
   /** @param {string} userId */
   avatarOf(userId) {
     const { avatar = "" } = this.profiles.get(userId) ?? {};

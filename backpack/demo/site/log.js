@@ -87,9 +87,8 @@ function arrange(lines) {
 function showEmpty(chat, isEmpty) {
   const empty = find("#empty");
   empty.hidden = !isEmpty;
-  const name = chat.rooms.get(chat.current)?.name ?? "";
   empty.replaceChildren(
-    make("strong", { text: `This is the start of ${name}` }),
+    make("strong", { text: `This is the start of ${chat.titleOf(chat.current)}` }),
     make("p", { text: "Say hello. To see it arrive, open this page in a second window with another account." }),
   );
 }

@@ -15,7 +15,7 @@ export function showRooms(chat, open) {
   const focused = document.activeElement?.getAttribute("data-room");
   find("#rooms").replaceChildren(...rooms.map((room) => item(chat, room, open)));
   if (focused) document.querySelector(`[data-room="${focused}"]`)?.parentElement?.querySelector("button")?.focus();
-  showTitle(chat.rooms.get(chat.current)?.name ?? "", [...chat.unread.values()]);
+  showTitle(chat.titleOf(chat.current), [...chat.unread.values()]);
 }
 
 /**
@@ -42,7 +42,7 @@ function item(chat, room, open) {
     "button",
     { type: "button", "data-room": room._id, "aria-current": isCurrent ? "true" : undefined },
     make("span", { class: "hash", "aria-hidden": "true", text: "#" }),
-    make("span", { class: "label", text: String(room.name) }),
+    make("span", { class: "label", text: chat.titleOf(room._id) }),
   );
   if (unread) {
     button.classList.add("unread");
