@@ -28,17 +28,19 @@ RESERVED_NAMES = frozenset(
 def check_name(name: str) -> str:
     """`name` when a backpack may be called so; raises Invalid that says what is wrong otherwise."""
     if not NAME.fullmatch(name):
-        why = "use up to 41 lower-case letters, digits and hyphens, a letter first"
+        why = "must have up to 41 lower-case letters, digits and hyphens, a letter first"
     elif "--" in name or name.endswith("-"):
-        why = "a hyphen must stand between letters or digits"
+        why = "must have letters or digits on both sides of a hyphen"
     elif name.endswith("-be"):
-        why = "the ending -be is kept for backends"
+        why = "must not end with -be, as backends do"
     elif name in RESERVED_NAMES:
-        why = "it is reserved"
+        why = "is reserved"
     else:
         return name
     raise Invalid(
-        f"{name!r} cannot be the name of a backpack: {why}", code="bad_name", fields={"name": why}
+        f"{name!r} cannot be the name of a backpack: it {why}",
+        code="bad_name",
+        fields={"name": why},
     )
 
 

@@ -250,8 +250,8 @@ def test_bad_rules_say_where(run: Run, tmp_path: Path, content: str, why: str) -
         ),
         pytest.param(
             ("create", "Shop"),
-            "'Shop' cannot be the name of a backpack: use up to 41 lower-case letters, digits and "
-            "hyphens, a letter first",
+            "'Shop' cannot be the name of a backpack: it must have up to 41 lower-case letters, "
+            "digits and hyphens, a letter first",
             id="bad name",
         ),
         pytest.param(

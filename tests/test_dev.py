@@ -250,7 +250,7 @@ def test_folder_in_use_says_by_whom(sandbox: Sandbox, tmp_path: Path) -> None:
     [
         pytest.param(
             ("--backpack", "shop-be"),
-            "'shop-be' cannot be the name of a backpack: the ending -be is kept for backends",
+            "'shop-be' cannot be the name of a backpack: it must not end with -be, as backends do",
             id="bad name",
         ),
         pytest.param(

@@ -56,7 +56,7 @@ function row(session) {
     el("td", {}, address),
     el("td", {}, when(created)),
     el("td", {}, when(used)),
-    el("td", { class: "actions" }, current ? el("span", { class: "tag good" }, "This one") : end),
+    el("td", { class: "tight" }, el("div", { class: "actions" }, current ? el("span", { class: "tag good" }, "This one") : end)),
   );
 }
 

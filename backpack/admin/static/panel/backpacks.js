@@ -52,7 +52,7 @@ function row({ name, frontend, role }) {
     {},
     el("th", { scope: "row" }, el("a", { href: path`/backpacks/${name}` }, name)),
     el("td", {}, state),
-    el("td", {}, el("a", { href: `${frontend}/`, target: "_blank", rel: "noopener" }, frontend.replace(/^https?:\/\//, ""))),
+    el("td", { class: "roomy" }, el("a", { href: `${frontend}/`, target: "_blank", rel: "noopener" }, frontend.replace(/^https?:\/\//, ""))),
     el("td", { class: "tight" }, role === "owner" && el("div", { class: "actions" }, remove)),
   );
   states.watch(made, name, state);

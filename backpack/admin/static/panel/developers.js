@@ -39,7 +39,7 @@ function developerRow(developer) {
     el("th", { scope: "row" }, name, own ? " (you)" : ""),
     el("td", {}, role),
     el("td", {}, when(since)),
-    el("td", { class: "actions" }, change, email !== null && !own && forgotten, gone),
+    el("td", { class: "tight" }, el("div", { class: "actions" }, change, email !== null && !own && forgotten, gone)),
   );
 }
 
@@ -51,7 +51,7 @@ function invitationRow({ id, role, invited_by: by, expires }) {
     await load();
   };
   const button = act("Withdraw", `the invitation of a ${role}`, end, "danger");
-  return el("tr", {}, el("th", { scope: "row" }, role), el("td", {}, by), el("td", {}, when(expires)), el("td", { class: "actions" }, button));
+  return el("tr", {}, el("th", { scope: "row" }, role), el("td", {}, by), el("td", {}, when(expires)), el("td", { class: "tight" }, el("div", { class: "actions" }, button)));
 }
 
 async function invite() {

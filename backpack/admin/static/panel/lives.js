@@ -62,6 +62,7 @@ export async function reconnect(name, kinds) {
 export function followed(list, action) {
   return follow(list, action).catch((error) => {
     list.lastElementChild?.remove();
+    list.hidden = !list.firstElementChild;
     throw error;
   });
 }

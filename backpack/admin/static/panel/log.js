@@ -36,7 +36,7 @@ function row(entry) {
     el("td", { class: "told" }, entry.text, details(entry)),
     el("th", { scope: "row" }, entry.name),
     el("td", {}, el("time", { datetime: entry.at }, exactly(entry.at))),
-    name ? null : el("td", {}, of && el("a", { href: path`/backpacks/${of}` }, of)),
+    name ? null : el("td", { class: "named" }, of && el("a", { href: path`/backpacks/${of}` }, of)),
     el("td", {}, entry.address),
   );
 }
