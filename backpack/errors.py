@@ -16,6 +16,7 @@ BackpackError                500  the base class: never raised itself
 │   └── TooMany              429  slow down, `retry_after` seconds
 ├── Unavailable              503  a part that is needed is away or overloaded
 │   ├── ReadOnly             503  the disk can only be read
+│   ├── Refused              503  a database does not take the user or the password of its URL
 │   └── Unanswered           503  it went away in the middle of a write
 ├── TooSlow                  504  a query passed its deadline
 └── NoSpace                  507  the disk is full
@@ -187,6 +188,10 @@ class ReadOnly(Unavailable):
         "The server's database or its disk is read-only: nothing was changed; let it be written, "
         "then try again"
     )
+
+
+class Refused(Unavailable):
+    message = "The database refuses the user or the password"
 
 
 class Unanswered(Unavailable):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from .bus import CAPACITY, ROOM, Listener, Listeners, Message
-from .errors import Unavailable
+from .errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -43,8 +43,9 @@ class RedisBus:
         timeout: float = 3.0,
     ) -> None:
         # A process without Redis must not pay for its import (140 ms).
-        from redis.exceptions import RedisError
+        from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
+        self._refusals = (AuthenticationError, NoPermissionError)
         self._failures = (RedisError, OSError)
         self._redis = redis
         self._stream = stream
@@ -197,6 +198,8 @@ class RedisBus:
         try:
             async with asyncio.timeout(timeout or self._timeout):
                 return await command
+        except self._refusals as exc:
+            raise Refused from exc
         except self._failures as exc:
             raise Unavailable from exc
 

@@ -37,9 +37,12 @@ def need(condition: object, reason: str) -> None:
 class Service:
     """A server process on a port of its own, which can be killed, halted and started again."""
 
-    def __init__(self, binary: str, *options: str, port: int, folder: Path) -> None:
+    def __init__(
+        self, binary: str, *options: str, port: int, folder: Path, **variables: str
+    ) -> None:
         self.port = port
         self._command = [binary, *options]
+        self._environment = {**os.environ, **variables}
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +50,7 @@ class Service:
         """Start it, also again; returns when it accepts connections."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=self._folder, stdout=log, stderr=log
+                self._command, cwd=self._folder, env=self._environment, stdout=log, stderr=log
             )
         self._wait_until_open(self._process)
 
@@ -97,13 +100,13 @@ class Service:
         self.stop()
 
 
-def mongo_wire(folder: Path) -> Service:
+def mongo_wire(folder: Path, **variables: str) -> Service:
     """A server that speaks MongoDB's protocol; it keeps its data in `folder`."""
     binary = os.environ.get("BACKPACK_MONGO_WIRE", "")
     need(Path(binary).is_file(), _NO_MONGO)
     port = free_port()
     options = ("-listen", f"127.0.0.1:{port}", "-dir", str(folder / "data"))
-    return Service(binary, *options, port=port, folder=folder)
+    return Service(binary, *options, port=port, folder=folder, **variables)
 
 
 def redis(folder: Path, *options: str) -> Service:

@@ -15,6 +15,7 @@ import pymongo
 import pytest
 
 from backpack.documents import REVISION, Document
+from tests import services
 from tests.sandboxes import Ended, command, environment
 from tests.services import free_port
 from tests.servings import ACCOUNT, KEY, VARIABLES, Serving, wait_for, wait_until
@@ -205,6 +206,17 @@ def test_it_waits_for_its_servers(tmp_path: Path) -> None:
     assert "Not ready: MongoDB is away" in ended.err
     assert "s3cret" not in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_refused_password_is_told(tmp_path: Path, variables: dict[str, str]) -> None:
+    with services.redis(tmp_path, "--requirepass", "s3cret") as redis:
+        url = f"redis://:wr0ng@127.0.0.1:{redis.port}/0"
+        with Serving(tmp_path, {**variables, "BACKPACK_REDIS_URL": url}) as serving:
+            serving.wait_until_ill("Redis refuses the user or the password")
+            ended = serving.stop()
+
+    assert "Not ready: Redis refuses the user or the password" in ended.err
+    assert "wr0ng" not in ended.err
 
 
 def test_key_of_the_environment_is_the_first(tmp_path: Path, variables: dict[str, str]) -> None:

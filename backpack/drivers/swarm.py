@@ -24,6 +24,7 @@ from ..steps import Result, Steps, finish
 from ..trash import moment, name_taken, swept
 from . import stacks
 from .base import Capability, Console, Deleted, Described, Measured, Node, SiteVersion, Status
+from .databases import check_external, check_urls, try_urls
 from .remote import PrivatePort
 from .stacks import Deployment
 from .swarm_backups import export_backup
@@ -128,6 +129,8 @@ class SwarmDriver:
         if self._records.find(name) is not None:
             raise Conflict(f"There is a backpack {name!r} already", code="backpack_exists")
         check_urls(mongo_url, redis_url)
+        async for line in try_urls(name, mongo_url, redis_url):
+            yield line
         async for step in self._lives.make_way(name):
             yield step
         record = await self._lives.new(name, api_key, "making", mongo_url, redis_url)
@@ -208,9 +211,11 @@ class SwarmDriver:
         record = self._records.get(name)
         check_urls(mongo_url, redis_url)
         check_external(record, mongo_url, redis_url)
-        async with aclosing(self._lives.reconnect(record, mongo_url, redis_url)) as lines:
-            async for line in lines:
-                yield line
+        async for line in try_urls(name, mongo_url, redis_url):
+            yield line
+        async with aclosing(self._lives.reconnect(record, mongo_url, redis_url)) as steps:
+            async for step in steps:
+                yield step
         yield Result(await self.status(name))
 
     async def logs(
@@ -350,31 +355,3 @@ class SwarmDriver:
     async def join_command(self, role: str = "worker") -> str:
         """What to run on another machine to make it a node of the swarm: it holds a secret."""
         return await self._nodes.join_command(role)
-
-
-def check_urls(mongo_url: str, redis_url: str) -> None:
-    """Raises Invalid for what cannot be a server's URL; it may hold a password, so it is not
-    told."""
-    kinds = {
-        "mongo_url": ("MongoDB", mongo_url, ("mongodb://", "mongodb+srv://")),
-        "redis_url": ("Redis", redis_url, ("redis://", "rediss://")),
-    }
-    for field, (server, url, schemes) in kinds.items():
-        if url and not (url.startswith(schemes) and url.isprintable() and " " not in url):
-            why = f"must begin with {' or '.join(schemes)}"
-            raise Invalid(f"The URL of {server} {why}", fields={field: why})
-
-
-def check_external(record: Record, mongo_url: str, redis_url: str) -> None:
-    """Raises Invalid where there is no URL, or one for a database that is the stack's own: its
-    data would not come along."""
-    if not mongo_url and not redis_url:
-        raise Invalid("Say the URL of MongoDB, of Redis, or both")
-    given = {
-        "mongo_url": ("MongoDB", mongo_url, record.mongo_url),
-        "redis_url": ("Redis", redis_url, record.redis_url),
-    }
-    for field, (server, url, had) in given.items():
-        if url and not had:
-            why = f"{record.name} has a {server} in its own stack, which has no URL to change"
-            raise Invalid(why, fields={field: "must be empty"})

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..backpacks import DROPPED, Parts
-from ..errors import Conflict, Invalid, Unavailable
+from ..errors import Conflict, Invalid, Refused, Unavailable
 from ..metadata import COLLECTION as FILES
 from ..queries import Query
 from ..redis_bus import RedisBus, delete_keys, redis_client
@@ -22,6 +22,8 @@ from ..tenants import Draft
 from ..users import COLLECTION as USERS
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from ..stores.mongo import MongoStore
 
 _DRAFT = "_draft"  # the collection that a backpack has while it is filled
@@ -52,16 +54,8 @@ class Servers:
         self._check_urls()
 
     def _check_urls(self) -> None:
-        try:
-            self._store("any")
-        except Invalid:
-            example = "mongodb://user:password@host:27017/"
-            raise Invalid(f"The URL of the MongoDB server is none such as {example}") from None
-        try:
-            redis_client(self._redis_url)
-        except ValueError:
-            example = "redis://:password@host:6379/0"
-            raise Invalid(f"The URL of the Redis server is none such as {example}") from None
+        self._store("any")
+        _redis(self._redis_url)
 
     def names(self) -> list[str]:
         return sorted(self._names)
@@ -74,7 +68,7 @@ class Servers:
         with contextlib.suppress(OSError):
             self._files.mkdir(parents=True, exist_ok=True)
         store = self._store(name)
-        redis = redis_client(self._redis_url)
+        redis = _redis(self._redis_url)
         bus = RedisBus(redis, f"{name}:bus")
         bus.listen(DROPPED, lambda _seq, message: store.forget(message["name"]))
         files = FileFolder(self._files / name)
@@ -86,6 +80,8 @@ class Servers:
         except BaseException as exc:
             await redis.aclose()
             await store.close()
+            if isinstance(exc, Refused):
+                raise Refused(f"{away} refuses the user or the password") from exc
             if isinstance(exc, Unavailable):
                 raise Unavailable(f"{away} is away") from exc
             raise
@@ -142,7 +138,7 @@ class Servers:
     async def delete(self, name: str) -> None:
         async with self._opened_store(name) as store:
             await store.drop()
-        redis = redis_client(self._redis_url)
+        redis = _redis(self._redis_url)
         try:
             await delete_keys(redis, f"{name}:")
         finally:
@@ -150,11 +146,50 @@ class Servers:
         await asyncio.to_thread(shutil.rmtree, self._files / name, ignore_errors=True)
 
     def _store(self, name: str) -> MongoStore:
-        from ..stores.mongo import MongoStore
-
-        return MongoStore.from_url(
+        return _store(
             self._mongo_url,
-            f"backpack_{name.replace('-', '_')}",
+            name,
             max_document=self._settings.max_document,
             deadline=self._settings.query_deadline,
         )
+
+
+async def ask_mongo(url: str, name: str) -> None:
+    """Ask a MongoDB server for a backpack's database. Raises Invalid for a URL that cannot be read,
+    with why in `fields` and without the URL, Refused, Unavailable."""
+    store = _store(url, name)
+    try:
+        await store.collections()
+    finally:
+        await store.close()
+
+
+async def ask_redis(url: str) -> None:
+    """Ask a Redis server whether it is there; raises what `ask_mongo` does."""
+    redis = _redis(url)
+    try:
+        await RedisBus(redis, "").ping()
+    finally:
+        await redis.aclose()
+
+
+def _store(url: str, name: str, **limits: Any) -> MongoStore:
+    from ..stores.mongo import MongoStore
+
+    try:
+        return MongoStore.from_url(url, f"backpack_{name.replace('-', '_')}", **limits)
+    except Invalid:
+        raise _unreadable("MongoDB", "mongodb://user:password@host:27017/") from None
+
+
+def _redis(url: str) -> Redis:
+    try:
+        return redis_client(url)
+    except ValueError:
+        raise _unreadable("Redis", "redis://:password@host:6379/0") from None
+
+
+def _unreadable(server: str, example: str) -> Invalid:
+    why = f"is none such as {example}"
+    field = f"{server.removesuffix('DB').lower()}_url"
+    return Invalid(f"The URL of the {server} server {why}", fields={field: why})

@@ -23,6 +23,7 @@ from ..errors import (
     Conflict,
     Invalid,
     NoSpace,
+    Refused,
     TooLarge,
     TooSlow,
     Unanswered,
@@ -63,6 +64,8 @@ _UNASKED = (ServerSelectionTimeoutError, WaitQueueTimeoutError)
 
 # src/mongo/base/error_codes.yml of MongoDB's server; the last one is in src/mongo/db/matcher.
 _BAD_VALUE, _NAMESPACE_EXISTS, _EXCEEDED_TIME_LIMIT = 2, 48, 262
+_UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
+_ATLAS = 8000  # what MongoDB Atlas says in place of 18
 _DUPLICATE_KEY, _OBJECT_TOO_LARGE, _OUT_OF_DISK_SPACE, _BAD_REGEX = 11000, 10334, 14031, 51091
 
 
@@ -376,6 +379,8 @@ def _own_error(exc: PyMongoError) -> BackpackError:
     if codes & {_BAD_VALUE, _BAD_REGEX}:
         # Such as a sort by two fields that are both arrays in one document.
         return Invalid("The database refuses this", code="refused")
+    if codes & {_UNAUTHORIZED, _AUTHENTICATION_FAILED, _ATLAS}:
+        return Refused()
     return Unavailable(_AWAY)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backpack.drivers.base import Capability, Described, Node, Status
-from backpack.drivers.swarm import check_urls
+from backpack.drivers.databases import check_urls
 from backpack.steps import Result, Steps
 from tests.admin.test_backpacks import actions
 from tests.panel import PASSWORD, PanelServer

@@ -96,10 +96,29 @@ def test_databases_of_others_are_used_and_left(
     cache.close()
 
 
+@pytest.mark.parametrize("action", ["create wrong", "reconnect outer"])
+def test_url_that_is_refused_is_told_at_once(
+    deployment: Deployment, outer: App, urls: dict[str, str], action: str
+) -> None:
+    put(deployment, "/tmp/wrong-url", urls["mongo"].replace(PASSWORD, "wr0ng"))
+    before = deployment.traces()
+
+    with deployment.lap(f"{action} with a password that is refused"):
+        refused = deployment.attempt(*action.split(), "--mongo-url-file", "/tmp/wrong-url")
+
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "backpack: The URL of MongoDB has a user or a password that the server refuses\n",
+    )
+    assert "wr0ng" not in refused.stdout
+    assert deployment.traces() == before
+
+
 def test_url_that_does_not_work_changes_nothing(
     deployment: Deployment, outer: App, urls: dict[str, str]
 ) -> None:
-    put(deployment, "/tmp/mongo-url", urls["mongo"].replace(PASSWORD, "wrong"))
+    """Nobody listens there, as far as the admin can tell."""
+    put(deployment, "/tmp/mongo-url", urls["mongo"].replace(str(PORTS["mongo"]), "27118"))
     asked = ("reconnect", "outer", "--mongo-url-file", "/tmp/mongo-url")
     outer.add("cars", n=1)
     before = outer.all("cars")
@@ -114,8 +133,9 @@ def test_url_that_does_not_work_changes_nothing(
     until(lambda: deployment.admin and secrets(deployment) == kept, "it is undone", patience=120)
 
     assert refused.returncode == 2
+    assert "MongoDB does not answer here" in refused.stdout
     assert "outer has the databases it had: " in refused.stderr
-    assert "wrong" not in refused.stdout + refused.stderr
+    assert PASSWORD not in refused.stdout + refused.stderr
     assert kept == {"mongo_url", "redis_url"}
     assert outer.all("cars") == before
 
