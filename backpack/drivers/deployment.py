@@ -71,6 +71,7 @@ class Deployment:
     mongo_auth: str = "SCRAM-SHA-256"
     drain: float = 4.0  # seconds that a process serves on once it is to end
     health_interval: int = 10  # seconds between two looks of Docker at a process
+    certificate_interval: int = 3_600  # seconds between two looks for hosts without one
     log_size: str = "10m"  # of a log file, of which each task has
     log_files: int = 3
     settings: Mapping[str, str] = field(default_factory=dict)  # of every API process, by name
@@ -197,6 +198,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "mongo_auth": _MECHANISM.fullmatch,
     "drain": lambda number: 0 <= float(number) <= 60,
     "health_interval": lambda number: type(number) is int and 1 <= number <= 600,
+    "certificate_interval": lambda number: type(number) is int and 1 <= number <= 604_800,
     "log_size": _MEMORY.fullmatch,
     "log_files": lambda number: type(number) is int and 1 <= number <= 100,
     "settings": lambda found: all(isinstance(value, str) for value in found.values()),

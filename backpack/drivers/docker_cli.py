@@ -40,12 +40,19 @@ def remove_stack(stack: str) -> list[str]:
 
 
 def update_service(
-    service: str, *, replicas: int | None = None, environment: Mapping[str, str] | None = None
+    service: str,
+    *,
+    replicas: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Change a service in place, which replaces its tasks one by one where it has to."""
+    """Change a service in place, which replaces its tasks one by one where it has to: not for
+    labels, which are the service's own."""
     changes = [] if replicas is None else ["--replicas", str(replicas)]
     for variable, value in (environment or {}).items():
         changes += ["--env-add", f"{variable}={value}"]
+    for label, value in (labels or {}).items():
+        changes += ["--label-add", f"{label}={value}"]
     return ["docker", "service", "update", "--detach=true", "--quiet", *changes, service]
 
 

@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import socket
-import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal
 from ..errors import BackpackError
 from ..steps import counted
 from . import docker_cli
+from .certificates import hosts, lacking
 from .kernel import has_ipsec, has_ipvs
 from .routing import EDGE
 from .stacks import NAME, PLATFORM
@@ -34,9 +34,8 @@ _PORTS = (80, 443)
 _LITTLE, _NEARLY_NONE = 5_000_000_000, 1_000_000_000  # bytes of disk
 _MODULES = "--volume /lib/modules:/lib/modules:ro"
 _MEMORY = 900_000_000  # bytes; a machine that is sold as one with 1 GB has a little less
-_PATIENCE = 5.0  # seconds for DNS, and for a certificate
+_PATIENCE = 5.0  # seconds for DNS
 _HOSTS = 200  # whose certificates are looked at
-_DEFAULT = b"TRAEFIK DEFAULT CERT"  # in the one that is shown where there is none
 
 
 @dataclass(frozen=True)
@@ -266,13 +265,10 @@ async def _dns(domain: str, own: str) -> Finding:
 
 
 async def _certificates(domain: str, names: list[str], own: str) -> Finding:
-    """Whether the edge has one for each host; it does not try again by itself to get one."""
-    labels = ["admin", *(label for name in sorted(names) for label in (name, f"{name}-be"))]
-    hosts = [f"{label}.{domain}" for label in labels[:_HOSTS]]
-    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # whoever has signed it
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    """Whether the edge has one for each host."""
+    looked_at = hosts(domain, names)[:_HOSTS]
     try:
-        shown = [await _certificate(own, host, anybody) for host in hosts]
+        missing = await lacking(own, _PORTS[1], looked_at)
     except (OSError, TimeoutError) as exc:
         return Finding(
             "Certificates",
@@ -280,27 +276,16 @@ async def _certificates(domain: str, names: list[str], own: str) -> Finding:
             f"{own}:443 does not answer: {exc}",
             "look where the edge runs: backpack swarm status",
         )
-    lacking = [host for host, one in zip(hosts, shown, strict=True) if _DEFAULT in one]
-    if lacking:
+    if missing:
         return Finding(
             "Certificates",
             "warning",
-            f"none yet for {', '.join(lacking)}",
-            "see that DNS leads there and port 80 is open from outside; then have the edge try "
-            f"again: docker service update --force {PLATFORM}_traefik, whose log says why not",
+            f"none yet for {', '.join(missing)}",
+            "see that DNS leads there and port 80 is open from outside; the edge, whose log says "
+            "why it has none, tries again each hour, and at once by "
+            f"docker service update --force {PLATFORM}_traefik",
         )
-    return Finding("Certificates", "ok", f"there for {counted(len(hosts), 'host')}")
-
-
-async def _certificate(address: str, host: str, anybody: ssl.SSLContext) -> bytes:
-    """What is shown for a host."""
-    async with asyncio.timeout(_PATIENCE):
-        _, writer = await asyncio.open_connection(address, 443, ssl=anybody, server_hostname=host)
-    shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return shown
+    return Finding("Certificates", "ok", f"there for {counted(len(looked_at), 'host')}")
 
 
 async def _addresses(host: str) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EDGE = "backpack-edge"  # the network between Traefik and what it passes requests to
+EDGE_PORT = 8_443  # where Traefik takes https, in its container
 
 _YEAR = 31_536_000  # seconds
 
@@ -42,6 +43,11 @@ def secure(name: str) -> dict[str, str]:
         f"{router}.middlewares": f"{name}-hsts,{name}-retry",
         f"traefik.http.middlewares.{name}-hsts.headers.stsseconds": str(_YEAR),
     }
+
+
+def nudge(moment: float) -> dict[str, str]:
+    """What nobody uses, and is another at each `moment`: with it Traefik's routes have changed."""
+    return {"traefik.http.middlewares.nudge.headers.customrequestheaders.X-Nudge": f"{moment:.0f}"}
 
 
 def host(name: str) -> str:

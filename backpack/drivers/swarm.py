@@ -22,7 +22,7 @@ from ..errors import BackpackError, BadKey, Conflict, Invalid, NotFound, Unavail
 from ..settings import Settings
 from ..steps import Result, Steps, finish
 from ..trash import moment, name_taken, swept
-from . import stacks
+from . import certificates, stacks
 from .base import Capability, Console, Deleted, Described, Measured, Node, SiteVersion, Status
 from .databases import check_external, check_urls, try_urls
 from .remote import PrivatePort
@@ -91,15 +91,21 @@ class SwarmDriver:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """While inside, what a crash left in the middle is brought to its end, and what has been in
-        the trash for long enough is removed."""
-        recovering = asyncio.create_task(self._lives.recover(), name="recovery")
+        """While inside, what a crash left in the middle is brought to its end, what has been in the
+        trash for long enough is removed, and the edge tries again to get certificates it lacks."""
+        told = self._deployment
+        watching = certificates.watch(told.domain, self.names, told.certificate_interval)
+        tasks = [
+            asyncio.create_task(self._lives.recover(), name="recovery"),
+            asyncio.create_task(watching, name="certificates"),
+        ]
         try:
             async with swept(self._lives.sweep):
                 yield
         finally:
-            recovering.cancel()
-            await asyncio.wait([recovering])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await self._swarm.close()
 
     def names(self) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,7 @@ from tests.swarm.lab import Lab
 from tests.swarm.lab.images import BACKPACK, NGINX
 from tests.swarm.web import App, until
 
+EDGE = "backpack_traefik"
 SECRET = "a-token-that-nobody-else-may-read"
 # An admin that has one page for every site.
 ADMIN = """
@@ -72,7 +74,7 @@ def test_request_has_one_id_in_both_logs(lab: Lab, shop: App) -> None:
     def lines(service: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in logged(lab, service) if request_id in line]
 
-    (edge,) = until(lambda: lines("backpack_traefik"), "the edge has logged it")
+    (edge,) = until(lambda: lines(EDGE), "the edge has logged it")
     (backend,) = until(lambda: lines("bp-shop_api"), "the backend has logged it")
     assert (edge["origin_X-Request-Id"], edge["RequestPath"]) == (request_id, "/me")
     assert (backend["request_id"], backend["path"], backend["status"]) == (request_id, "/me", 200)
@@ -85,9 +87,9 @@ def test_edge_logs_no_tokens(deployment: Deployment, lab: Lab, shop: App) -> Non
             client.get(f"/{path}/{SECRET}")
             httpx.get(f"http://{deployment.edge.address}/{path}/{SECRET}", headers={"host": host})
     request_id = shop.client.get(f"/me?apiKey={SECRET}").headers["x-request-id"]
-    until(lambda: any(request_id in line for line in logged(lab, "backpack_traefik")), "logged")
+    until(lambda: any(request_id in line for line in logged(lab, EDGE)), "logged")
 
-    assert [line for line in logged(lab, "backpack_traefik") if SECRET in line] == []
+    assert [line for line in logged(lab, EDGE) if SECRET in line] == []
 
 
 def test_metrics_of_admin_have_those_of_backpacks(deployment: Deployment, shop: App) -> None:
@@ -160,3 +162,28 @@ def test_site_waits_for_an_admin_that_has_just_begun(lab: Lab) -> None:
     until(serves, "the site is there")
     lab.docker("rm", "--force", site, admin)
     lab.docker("network", "rm", "late")
+
+
+def test_certificate_comes_when_dns_is_mended(deployment: Deployment, lab: Lab) -> None:
+    """Nothing else happens to the edge's routes meanwhile."""
+    host = f"tardy-be.{lab.domain}"
+    deployment.swarm("up", "--set", "certificate_interval=2")
+    lab.lead(host, "127.0.0.1")
+    try:
+        deployment.inside("create", "tardy")
+        before, admin = tries(lab, host), deployment.admin
+        until(lambda: tries(lab, host) > before + 1, "it is tried again and again")
+        assert deployment.admin == admin  # which has not begun anew
+        with pytest.raises(ssl.SSLCertVerificationError):
+            deployment.edge.issuer(host)
+    finally:
+        lab.lead(host)
+    with deployment.lap("DNS mended until there is a certificate"):
+        deployment.edge.until_answers(host)
+    deployment.swarm("up", "--set", "certificate_interval=3600")
+    deployment.remove("tardy")
+
+
+def tries(lab: Lab, host: str) -> int:
+    """How often the edge has failed to get a certificate for a host."""
+    return sum("Unable to obtain ACME" in one and host in one for one in logged(lab, EDGE))

@@ -104,6 +104,10 @@ class Lab:
         """The address where the hosts under `domain` are."""
         return self.nodes[0].address
 
+    def lead(self, host: str, address: str | None = None) -> None:
+        """Have DNS lead a host to another address, or again to the edge."""
+        self._network.lead(host, address)
+
     @property
     def acme_url(self) -> str:
         return self._network.acme_url

@@ -55,6 +55,14 @@ class Network(Box):
         """Of DNS and the authority."""
         return f"{self._prefix}.53"
 
+    def lead(self, host: str, address: str | None = None) -> None:
+        """Have DNS lead a host to another address, or again to where all lead."""
+        told = {"host": host} if address is None else {"host": host, "addresses": [address]}
+        action = "clear-a" if address is None else "add-a"
+        url = f"http://{self.address}:8055/{action}"
+        with urllib.request.urlopen(url, json.dumps(told).encode(), timeout=5):
+            return
+
     @property
     def acme_url(self) -> str:
         return f"https://{self.address}:14000/dir"
