@@ -16,6 +16,7 @@ import pytest
 
 import backpack
 from backpack import assets
+from tests.interfaces import unchanged
 from tests.services import need
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "guestbook"
@@ -98,7 +99,7 @@ def test_page_is_signed_in_a_browser(page_url: str) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)  # ms
-    with sync_playwright() as playwright:
+    with unchanged(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"], timeout=60_000
         )

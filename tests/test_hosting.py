@@ -28,6 +28,7 @@ from backpack.homes import Memory
 from backpack.settings import Settings
 from backpack.steps import finish
 from backpack.tenants import Tenants
+from tests.interfaces import unchanged
 from tests.sandboxes import Ended, Sandbox, command, environment
 from tests.services import need
 from tests.zips import Packed, zip_of
@@ -695,7 +696,7 @@ def test_single_page_app_runs_in_a_browser(shop: Shop, tmp_path: Path) -> None:
     told = json.loads(shop.deploy(write(tmp_path / "app", APP), "--json").out)
     errors: list[str] = []
     expect.set_options(timeout=60_000)  # ms
-    with sync_playwright() as playwright:
+    with unchanged(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"], timeout=60_000
         )

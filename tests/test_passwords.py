@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from statistics import median
 
 import pytest
 from argon2 import extract_parameters
@@ -107,8 +108,9 @@ async def test_failures_take_the_same_time() -> None:
             assert not await costly.verify(*case)
             times.append(time.process_time() - began)
     costly.close()
-    fastest = [min(times) for times in spent]
-    assert max(fastest) < 2 * min(fastest)
+    # Not the fastest: on a busy machine one case alone may have the one quiet moment.
+    usual = [median(times) for times in spent]
+    assert max(usual) < 2 * min(usual)
 
 
 async def test_queue_is_bounded_and_recovers(monkeypatch: pytest.MonkeyPatch) -> None:

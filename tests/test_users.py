@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import orjson
@@ -249,8 +250,9 @@ async def test_wrong_logins_take_the_same_time(store: Store) -> None:
                 await accounts.verify(*case)
             times.append(time.process_time() - began)
     passwords.close()
-    fastest = [min(times) for times in spent]
-    assert max(fastest) < 2 * min(fastest)
+    # Not the fastest: on a busy machine one case alone may have the one quiet moment.
+    usual = [median(times) for times in spent]
+    assert max(usual) < 2 * min(usual)
 
 
 async def test_password_is_changed(accounts: Users) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import itertools
 import json
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ import pytest
 import pytest_asyncio
 
 from tests.browser.visits import Sandbox, watch
+from tests.interfaces import unchanged
 from tests.services import need
 
 if TYPE_CHECKING:
@@ -87,9 +90,11 @@ async def chromium() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def browser(chromium: Browser) -> AsyncIterator[Browser]:
     """Without any profile of another test."""
-    yield chromium
-    for context in chromium.contexts:
-        await context.close()
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, unchanged())
+        yield chromium
+        for context in chromium.contexts:
+            await context.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

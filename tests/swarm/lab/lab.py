@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.interfaces import changing
+
 from .boxes import Box, end_all, remove_cgroups, run, wait_until
 from .daemons import Daemon
 from .images import Images
@@ -90,6 +92,7 @@ class Lab:
 
     def stop(self) -> None:
         """End everything."""
+        unplug(self._tag)
         for box in (*self._daemons, *self._boxes):
             box.stop()
         remove(self.folder)
@@ -209,15 +212,19 @@ def _sweep() -> None:
             remove(lock.parent)
 
 
+def unplug(tag: str) -> None:
+    """Take a lab's network from this machine, if it is there."""
+    if f" {tag}-host" in run("ip", "-o", "link"):
+        with changing(), suppress(RuntimeError):  # it is going just now
+            run("ip", "link", "delete", f"{tag}-host")
+
+
 def remove(folder: Path) -> None:
     """End the lab in a folder, whoever has started it; fails when something of it is left."""
-    end_all(folder)
     tag = (folder / _TAG).read_text()
+    unplug(tag)
+    end_all(folder)
     remove_cgroups(f"{tag}-*")
-    # A connection that nobody has closed keeps the network at its other end for a while.
-    if f" {tag}-host" in run("ip", "-o", "link"):
-        with suppress(RuntimeError):  # it is going just now
-            run("ip", "link", "delete", f"{tag}-host")
     wait_until(lambda: f" {tag}-" not in run("ip", "-o", "link"), "the lab's devices are gone")
     mounts = Path("/proc/mounts").read_text()
     assert f"{folder}/" not in mounts, mounts

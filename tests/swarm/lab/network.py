@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from tests.interfaces import changing
+
 from .boxes import Box, run
 from .tools import Tools
 
@@ -99,10 +101,13 @@ class Network(Box):
         self.ip("address", "add", f"{self.address}/24", "dev", "br0")
         self.ip("link", "set", "br0", "up")
         veth = ("type", "veth", "peer", "name", "port0", "netns", str(self.pid))
-        run("ip", "link", "add", self._wire, *veth)
-        self.ip("link", "set", "port0", "master", "br0", "up")
-        run("ip", "address", "add", f"{self._prefix}.1/24", "dev", self._wire)
-        run("ip", "link", "set", self._wire, "up")
+        with changing():
+            run("ip", "link", "add", self._wire, *veth)
+            self.ip("link", "set", "port0", "master", "br0", "up")
+            # Without an address of its own by IPv6, which it would have seconds later.
+            run("ip", "link", "set", self._wire, "addrgenmode", "none")
+            run("ip", "address", "add", f"{self._prefix}.1/24", "dev", self._wire)
+            run("ip", "link", "set", self._wire, "up")
 
     def _authority(self, folder: Path) -> None:
         """Keys of the authority's own server, and its configuration."""
