@@ -52,7 +52,7 @@ def deployment(lab: Lab) -> Iterator[Deployment]:
     """Backpack, put up in the swarm; nothing of it is left afterwards."""
     made = Deployment(lab)
     made.up("--set", "health_interval=3")
-    made.edge.until_answers(f"admin.{lab.domain}")  # which has a certificate by then
+    made.edge.until_answers(f"admin.{lab.domain}", patience=180)  # with a certificate
     yield made
     made.swarm("down", "--purge")
     print(made.told())
