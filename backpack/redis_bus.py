@@ -46,7 +46,8 @@ class RedisBus:
         from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
         self._refusals = (AuthenticationError, NoPermissionError)
-        self._failures = (RedisError, OSError)
+        # uvloop's word for a connection that was closed just now is a RuntimeError.
+        self._failures = (RedisError, OSError, RuntimeError)
         self._redis = redis
         self._stream = stream
         self._capacity, self._room = capacity, room
@@ -235,7 +236,7 @@ async def delete_keys(redis: Redis, prefix: str) -> None:
     try:
         async for key in redis.scan_iter(f"{prefix}*", count=1_000):
             await redis.unlink(key)
-    except (RedisError, OSError) as exc:
+    except (RedisError, OSError, RuntimeError) as exc:
         raise Unavailable from exc
 
 

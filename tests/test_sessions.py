@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
-from redis.asyncio import Redis
+from redis.asyncio import Connection, ConnectionPool, Redis
 
 from backpack.bus import LocalBus
 from backpack.documents import Document
 from backpack.errors import TooSlow, Unavailable
 from backpack.homes import Memory
-from backpack.redis_bus import redis_client
+from backpack.redis_bus import RedisBus, redis_client
 from backpack.sessions import Session, Sessions, SessionStore
 from backpack.settings import Settings
 from backpack.stores.base import Store
@@ -542,3 +542,15 @@ async def test_many_logins_at_once_in_memory() -> None:
     created = await asyncio.gather(*(sessions.create(ANN) for _ in range(300)))
     assert len({token for token, _ in created}) == 300
     await parts.store.close()
+
+
+async def test_connection_that_closes_as_it_opens_is_unavailable() -> None:
+    class Closing(Connection):
+        async def connect(self) -> None:
+            raise RuntimeError("the handler is closed")  # as uvloop has it
+
+    redis = Redis.from_pool(ConnectionPool(connection_class=Closing))
+    for ask in (RedisSessions(redis, "app").get("digest"), RedisBus(redis, "app:bus").ping()):
+        with pytest.raises(Unavailable):
+            await ask
+    await redis.aclose()

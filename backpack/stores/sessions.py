@@ -71,7 +71,8 @@ class RedisSessions:
         # A process without Redis must not pay for its import (140 ms).
         from redis.exceptions import RedisError
 
-        self._failures = (RedisError, OSError)
+        # uvloop's word for a connection that was closed just now is a RuntimeError.
+        self._failures = (RedisError, OSError, RuntimeError)
         self._redis = redis
         self._prefix = prefix
 
