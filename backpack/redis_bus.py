@@ -43,11 +43,10 @@ class RedisBus:
         timeout: float = 3.0,
     ) -> None:
         # A process without Redis must not pay for its import (140 ms).
-        from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+        from redis.exceptions import AuthenticationError, NoPermissionError
 
         self._refusals = (AuthenticationError, NoPermissionError)
-        # uvloop's word for a connection that was closed just now is a RuntimeError.
-        self._failures = (RedisError, OSError, RuntimeError)
+        self._failures = failures()
         self._redis = redis
         self._stream = stream
         self._capacity, self._room = capacity, room
@@ -228,15 +227,21 @@ def redis_client(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """What a command raises when Redis does not do it."""
+    from redis.exceptions import RedisError
+
+    # uvloop's word for a connection that was closed just now is a RuntimeError.
+    return RedisError, OSError, RuntimeError
+
+
 async def delete_keys(redis: Redis, prefix: str) -> None:
     """Delete every key that begins with `prefix`, a text without `*`, `?`, `[` and `\\`; raises
     Unavailable."""
-    from redis.exceptions import RedisError
-
     try:
         async for key in redis.scan_iter(f"{prefix}*", count=1_000):
             await redis.unlink(key)
-    except (RedisError, OSError, RuntimeError) as exc:
+    except failures() as exc:
         raise Unavailable from exc
 
 

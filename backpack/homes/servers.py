@@ -179,17 +179,16 @@ def _store(url: str, name: str, **limits: Any) -> MongoStore:
     try:
         return MongoStore.from_url(url, f"backpack_{name.replace('-', '_')}", **limits)
     except Invalid:
-        raise _unreadable("MongoDB", "mongodb://user:password@host:27017/") from None
+        raise _unreadable("MongoDB", "mongo_url", "mongodb://user:password@host:27017/") from None
 
 
 def _redis(url: str) -> Redis:
     try:
         return redis_client(url)
     except ValueError:
-        raise _unreadable("Redis", "redis://:password@host:6379/0") from None
+        raise _unreadable("Redis", "redis_url", "redis://:password@host:6379/0") from None
 
 
-def _unreadable(server: str, example: str) -> Invalid:
+def _unreadable(server: str, field: str, example: str) -> Invalid:
     why = f"is none such as {example}"
-    field = f"{server.removesuffix('DB').lower()}_url"
     return Invalid(f"The URL of the {server} server {why}", fields={field: why})

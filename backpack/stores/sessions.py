@@ -15,6 +15,7 @@ import orjson
 from ..documents import Document
 from ..errors import Unavailable
 from ..queries import Query, equals, parse_filter
+from ..redis_bus import failures
 from .base import Store
 
 if TYPE_CHECKING:
@@ -68,11 +69,7 @@ class RedisSessions:
     _TIMEOUT = 3.0  # seconds
 
     def __init__(self, redis: Redis, prefix: str) -> None:
-        # A process without Redis must not pay for its import (140 ms).
-        from redis.exceptions import RedisError
-
-        # uvloop's word for a connection that was closed just now is a RuntimeError.
-        self._failures = (RedisError, OSError, RuntimeError)
+        self._failures = failures()
         self._redis = redis
         self._prefix = prefix
 
